@@ -1,0 +1,52 @@
+# Two commands on a bare clone: `make demo` and `make test`. Needs Python 3.11 or newer, and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := requirements-dev.txt
+# uv, where it is on the PATH, reads the same hashed file as pip and is a few seconds faster.
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help install demo test lint types requirements schema clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Create .venv from the hashed requirements; leaves .venv/bin/recordings
+
+$(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+ifdef UV
+	$(UV) venv --quiet --python $(PYTHON) --clear $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $(REQUIREMENTS)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	$(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "python3 -m venv failed: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+demo: install ## The main job on one screen: three organisations, a provider that misbehaves, a worker killed
+	@$(BIN)/recordings demo
+
+test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers
+	@$(BIN)/python -m pytest
+
+lint: install ## Style and import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+types: install ## Types, strict
+	@$(BIN)/mypy
+
+requirements: install ## Pin again: rewrites both requirements files from pyproject.toml (needs uv)
+	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.txt
+
+schema: install ## Write schema/current.sql again from the migrations
+	@$(BIN)/python -m schema.current > schema/current.sql.new && mv schema/current.sql.new schema/current.sql
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,44 @@
+"""What a worker holds while it owns a row of the queue."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One claimed row. ``attempt`` is the fence: every later write names it (law 3)."""
+
+    id: UUID
+    org_id: UUID
+    call_id: UUID
+    provider: str
+    provider_call_id: str
+    recording_id: str
+    source_url: str
+    attempt: int
+    failures: int
+    max_failures: int
+    created_at: datetime
+    claimed_at: datetime
+    sealed_credentials: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a finished copy proved. ``sha256`` is lower-case hex of the bytes from the first source byte to the last."""
+
+    object_key: str
+    size_bytes: int
+    sha256: str
+    content_type: str
+    format: str
+    fetch_ms: int
+    store_ms: int
+
+
+def object_key(upload: Upload, extension: str) -> str:
+    """Where a recording lives: a function of ids and the row's birth only, so that a second attempt meets the first's
+    object instead of making another (DESIGN section 8). ``extension`` has no dot."""
+    born = upload.created_at
+    return f"{upload.org_id}/{born:%Y}/{born:%m}/{upload.call_id}/{upload.id}.{extension}"

@@ -1,7 +1,7 @@
 """What a worker holds while it owns a row of the queue."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 
@@ -40,5 +40,5 @@ class Copied:
 def object_key(upload: Upload, extension: str) -> str:
     """Where a recording lives: a function of ids and the row's birth only, so that a second attempt meets the first's
     object instead of making another (DESIGN section 8). ``extension`` has no dot."""
-    born = upload.created_at
+    born = upload.created_at.astimezone(UTC)
     return f"{upload.org_id}/{born:%Y}/{born:%m}/{upload.call_id}/{upload.id}.{extension}"

@@ -13,6 +13,7 @@ from workers.embedded import launch
 from workers.embedded.errors import StateUnusable
 
 SHARED = Path("/var/tmp/recording-pipeline")  # noqa: S108  owned by root and checked: see shared_folder
+FOR_OTHERS = stat.S_IROTH | stat.S_IXOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def namespaces_work() -> bool:
 
 def is_reachable(path: Path) -> bool:
     """Whether everybody may walk to this folder and read it."""
-    return all(step.stat().st_mode & 0o005 == 0o005 for step in (path, *path.parents))
+    return all(step.stat().st_mode & FOR_OTHERS == FOR_OTHERS for step in (path, *path.parents))
 
 
 def shared_folder() -> Path:

@@ -13,7 +13,7 @@ ATTEMPTS = 1_000
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now. With SO_REUSEADDR, as servers do: connections in TIME_WAIT do not count."""
+    """Whether a server could listen there now. SO_REUSEADDR as servers set it: what is in TIME_WAIT does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return bind(probe, port)

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import psycopg
 from psycopg import sql
@@ -17,7 +18,7 @@ from workers.embedded import ports
 from workers.embedded.errors import NotInstalled, StartFailed
 from workers.embedded.identity import Identity, owned_folder, reachable_copy, unprivileged
 from workers.embedded.process import Process, Program, basics, is_running, spawn, started_at
-from workers.embedded.ready import wait_ready
+from workers.embedded.ready import Server, wait_ready
 
 BUILTIN_LOCALE_SINCE = 17
 READY_LINE = 7
@@ -38,45 +39,42 @@ def major_version(bin_dir: Path) -> int:
     return int(shown.split()[2].partition(".")[0])
 
 
+@dataclass(slots=True)
 class Postgres:
     """One cluster with one database, reached over TCP on loopback with a SCRAM password.
 
-    ``fsync_off`` is for tests: 20 % faster, and a power failure may ruin the data. Usable alone as a context manager
-    (see ``temporary``) or as a part of ``Servers``. Not safe for use from several threads.
+    Usable alone as a context manager (see ``temporary``) or as a part of ``Servers``. ``settings`` are the server's own
+    names. Not safe for use from several threads.
     """
 
-    name = "postgres"
-    port_names = ("postgres",)
+    name: ClassVar[str] = "postgres"
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        port: int,
-        password: str,
-        log: Path,
-        database: str = "recordings",
-        bin_dir: Path | None = None,
-        identity: Identity | None = None,
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
-        self.identity = identity or unprivileged()
-        self.bin_dir = bin_dir or wheel_binaries()
-        self.data = directory / "data"
-        self.port, self.password, self.log, self.database = port, password, log, database
-        self.settings = dict(settings or {})
-        self.process: Process | None = None
+    directory: Path
+    _: KW_ONLY
+    port: int
+    password: str = field(repr=False)
+    log: Path
+    database: str = "recordings"
+    bin_dir: Path = field(default_factory=wheel_binaries)
+    identity: Identity = field(default_factory=unprivileged)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    data: Path = field(init=False)
+    process: Process | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.data = self.directory / "data"
 
     @classmethod
     def temporary(cls, directory: Path, *, bin_dir: Path | None = None, identity: Identity | None = None) -> Self:
-        """For tests: a free port, a new password, nothing forced to disk. ``with Postgres.temporary(path) as postgres``."""
+        """For tests: a free port, a new password, and nothing forced to disk (a fifth faster; a power failure may ruin
+        the data). ``with Postgres.temporary(path) as postgres: postgres.admin_url``"""
         return cls(
             directory,
             port=ports.pick(1)[0],
             password=secrets.token_urlsafe(24),
             log=directory / "postgres.log",
-            bin_dir=bin_dir,
-            identity=identity,
+            bin_dir=bin_dir or wheel_binaries(),
+            identity=identity or unprivileged(),
             settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
         )
 
@@ -90,7 +88,8 @@ class Postgres:
         return f"postgresql://{user}:{secret}@{ports.LOOPBACK}:{self.port}/{database or self.database}"
 
     def __enter__(self) -> Self:
-        wait_ready([self])
+        servers: list[Server] = [self]
+        wait_ready(servers)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,14 +132,14 @@ class Postgres:
             "password_encryption": "scram-sha-256",
             "timezone": "UTC",
             "log_timezone": "UTC",
-        } | self.settings
+        } | dict(self.settings)
         chosen = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return ["-D", str(self.data), "-h", ports.LOOPBACK, "-p", str(self.port), *chosen]
 
     def create_cluster(self) -> None:
         """The built-in C.UTF-8 sorts alike on every system. The password travels in a file that is gone afterwards:
         arguments are public, and /dev/stdin cannot be opened after a change of user."""
-        handle, password_file = tempfile.mkstemp(dir="/tmp")  # noqa: S108  0600, and reachable for the other identity
+        handle, password_file = tempfile.mkstemp(dir="/tmp")  # 0600, and reachable for the other identity
         try:
             os.write(handle, self.password.encode())
             if self.identity.how == "user":
@@ -149,7 +148,8 @@ class Postgres:
             if major_version(self.bin_dir) >= BUILTIN_LOCALE_SINCE:
                 locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             security = ["-U", SUPERUSER, "-A", "scram-sha-256", f"--pwfile={password_file}", "--data-checksums"]
-            argv = (self.bin_dir / "initdb", "-D", self.data, *security, *locale, "--no-instructions", "--no-sync")
+            options = [*security, *locale, "--no-instructions", "--no-sync"]
+            argv: tuple[str | Path, ...] = (self.bin_dir / "initdb", "-D", self.data, *options)
             created = spawn(Program("initdb", argv, self.log, self.environment(), identity=self.identity))
             created.popen.wait()
         finally:

@@ -13,10 +13,10 @@ TAKEN = ("address already in use", "could not bind", "port is not available", "i
 
 
 class Server(Protocol):
-    """What starts, says when it is ready, and names the ports that it needs."""
+    """What starts, and says when it is ready."""
 
-    name: str
-    port_names: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
 
     def start(self) -> Process: ...
 

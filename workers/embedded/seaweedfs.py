@@ -24,6 +24,7 @@ OPTIONS = (
     "-volume.max=1000",
     "-volume.preStopSeconds=0",
     "-admin.ui=false",
+    "-disableHttp=true",  # the master would hand the keys of SeaweedFS to anybody; S3 needs only gRPC from it
     "-webdav=false",
     "-s3.iam=false",
     "-s3.port.iceberg=0",
@@ -49,7 +50,6 @@ class SeaweedFS:
     bucket. Not safe for use from several threads."""
 
     name = "seaweedfs"
-    port_names = PORTS
 
     def __init__(self, directory: Path, *, ports: dict[str, int], admin: Access, worker: Access, log: Path) -> None:
         self.directory, self.ports, self.admin, self.worker, self.log = directory, ports, admin, worker, log

@@ -19,6 +19,7 @@ from workers.embedded.valkey import Valkey
 
 TRIES = 3
 BUCKET = "recordings"
+PORTS = ("postgres", "valkey", *S3_PORTS)
 
 
 class Servers:
@@ -140,9 +141,7 @@ def access(state: State, who: str) -> Access:
 
 def choose_ports(state: State) -> None:
     """Those of the last run, as long as they are free."""
-    for names in (Postgres.port_names, Valkey.port_names, SeaweedFS.port_names):
-        missing = [name for name in names if name not in state.ports or not ports.is_free(state.ports[name])]
-        state.pick_ports(missing)
+    state.pick_ports(name for name in PORTS if name not in state.ports or not ports.is_free(state.ports[name]))
 
 
 def reap(state: State) -> None:

@@ -17,6 +17,7 @@ from workers.embedded.process import Process, is_running, wait_gone
 
 FILE = "state.json"
 LOCK = "lock"
+PRIVATE = 0o700
 LEFTOVER_WITHIN_S = 5.0
 
 
@@ -85,12 +86,12 @@ def prepare(directory: Path) -> Path:
     """Make or take the folder, private to its owner. Refuses a folder that holds something else."""
     directory = directory.expanduser().absolute()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = os.listdir(directory)
-        if found and not {FILE, LOCK} & set(found):
+        directory.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        found = {path.name for path in directory.iterdir()}
+        if found and not {FILE, LOCK} & found:
             raise StateUnusable(f"{directory} holds other files: choose a new or empty folder with --state")
-        if stat.S_IMODE(directory.stat().st_mode) != 0o700:
-            directory.chmod(0o700)
+        if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:
+            directory.chmod(PRIVATE)
     except OSError as error:
         raise StateUnusable(
             f"{directory} cannot be used as state folder ({error.strerror}): choose another with --state"

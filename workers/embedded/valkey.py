@@ -29,7 +29,6 @@ class Valkey:
     """One server, data in ``directory``. Not safe for use from several threads."""
 
     name = "valkey"
-    port_names = ("valkey",)
 
     def __init__(self, directory: Path, *, port: int, password: str, log: Path) -> None:
         self.directory, self.port, self.password, self.log = directory, port, password, log

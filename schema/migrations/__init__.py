@@ -1,0 +1,1 @@
+"""Alembic's versions; each runs the SQL file of its name in sql/."""

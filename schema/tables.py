@@ -1,0 +1,332 @@
+"""The tables, for reading and for the cold paths. The migrations make them; a test holds this page to what they made."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column
+
+_UUID = text("gen_random_uuid()")
+_NOW = text("now()")
+
+
+class Base(DeclarativeBase):
+    """Every time is a timestamptz, every string a text, every mapping a jsonb."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        UUID: Uuid(),
+        bytes: LargeBinary(),
+        dict[str, Any]: JSONB(),
+    }
+
+
+def _id() -> MappedColumn[UUID]:
+    return mapped_column(primary_key=True, server_default=_UUID)
+
+
+def _org_id(*, unique: bool = False) -> MappedColumn[UUID]:
+    return mapped_column(ForeignKey("organizations.id"), unique=unique or None)
+
+
+def _now() -> MappedColumn[datetime]:
+    return mapped_column(server_default=_NOW)
+
+
+def _of_call() -> ForeignKeyConstraint:
+    """The composite key: a row of another organisation's call cannot exist (DESIGN section 4)."""
+    return ForeignKeyConstraint(["org_id", "call_id"], ["call_logs.org_id", "call_logs.id"])
+
+
+def _of_upload() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["org_id", "upload_id"], ["recording_upload_queue.org_id", "recording_upload_queue.id"]
+    )
+
+
+class Organization(Base):
+    __tablename__ = "organizations"
+    id: Mapped[UUID] = _id()
+    name: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="active")
+    created_at: Mapped[datetime] = _now()
+
+
+class Agent(Base):
+    __tablename__ = "agents"
+    __table_args__ = (UniqueConstraint("org_id", "id"), UniqueConstraint("org_id", "provider", "provider_agent_id"))
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    name: Mapped[str]
+    role: Mapped[str | None]
+    provider: Mapped[str | None]
+    provider_agent_id: Mapped[str | None]
+    system_prompt: Mapped[str | None]
+    first_message: Mapped[str | None]
+    voice: Mapped[str | None]
+    language: Mapped[str | None]
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Lead(Base):
+    __tablename__ = "leads"
+    __table_args__ = (UniqueConstraint("org_id", "id"),)
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    name: Mapped[str | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    company: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="new")
+    source: Mapped[str | None]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class KnowledgeBase(Base):
+    __tablename__ = "knowledge_base"
+    __table_args__ = (Index("knowledge_base_org_id", "org_id"),)
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    filename: Mapped[str]
+    content: Mapped[str]
+    category: Mapped[str] = mapped_column(server_default="general")
+    version: Mapped[int] = mapped_column(server_default="1")
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class InboundAgentConfig(Base):
+    __tablename__ = "inbound_agent_config"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "agent_id"], ["agents.org_id", "agents.id"], ondelete="SET NULL (agent_id)"),
+    )
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id(unique=True)
+    agent_id: Mapped[UUID | None]
+    phone_number: Mapped[str | None]
+    greeting: Mapped[str | None]
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class Integration(Base):
+    __tablename__ = "integrations"
+    __table_args__ = (UniqueConstraint("org_id", "provider"),)
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    provider: Mapped[str]
+    sealed_credentials: Mapped[bytes | None]
+    created_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = _now()
+
+
+class CallLog(Base):
+    __tablename__ = "call_logs"
+    __table_args__ = (
+        UniqueConstraint("org_id", "id"),
+        UniqueConstraint("org_id", "provider", "provider_call_id"),
+        ForeignKeyConstraint(["org_id", "agent_id"], ["agents.org_id", "agents.id"], ondelete="SET NULL (agent_id)"),
+        ForeignKeyConstraint(["org_id", "lead_id"], ["leads.org_id", "leads.id"], ondelete="SET NULL (lead_id)"),
+        Index("call_logs_org_id_started_at", "org_id", text("started_at DESC")),
+        Index("call_logs_agent_id", "org_id", "agent_id", postgresql_where=text("agent_id IS NOT NULL")),
+        Index("call_logs_lead_id", "org_id", "lead_id", postgresql_where=text("lead_id IS NOT NULL")),
+    )
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    provider: Mapped[str]
+    provider_call_id: Mapped[str]
+    agent_id: Mapped[UUID | None]
+    lead_id: Mapped[UUID | None]
+    direction: Mapped[str | None]
+    from_number: Mapped[str | None]
+    to_number: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    duration_s: Mapped[int | None]
+    transcript: Mapped[str | None]
+    recording_status: Mapped[str | None]
+    recording_key: Mapped[str | None]
+    recording_format: Mapped[str | None]
+    recording_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    recording_sha256: Mapped[str | None]
+    recording_uploaded_at: Mapped[datetime | None]
+    legal_hold: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = _now()
+
+
+class RecordingUpload(Base):
+    __tablename__ = "recording_upload_queue"
+    __table_args__ = (
+        UniqueConstraint("org_id", "id"),
+        UniqueConstraint("org_id", "provider", "recording_id"),
+        _of_call(),
+        Index(
+            "recording_upload_queue_due",
+            "org_id",
+            "priority",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "recording_upload_queue_leased",
+            "org_id",
+            "lease_expires_at",
+            postgresql_where=text("status = 'processing'"),
+        ),
+        Index(
+            "recording_upload_queue_dispatched",
+            "org_id",
+            "dispatched_until",
+            postgresql_where=text("status = 'pending' AND dispatched_until IS NOT NULL"),
+        ),
+        Index("recording_upload_queue_call", "org_id", "call_id"),
+    )
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    call_id: Mapped[UUID]
+    provider: Mapped[str]
+    recording_id: Mapped[str]
+    source_url: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="5")
+    status: Mapped[str] = mapped_column(server_default="pending")
+    attempt: Mapped[int] = mapped_column(server_default="0")
+    failures: Mapped[int] = mapped_column(server_default="0")
+    max_failures: Mapped[int] = mapped_column(server_default="10")
+    next_attempt_at: Mapped[datetime] = _now()
+    dispatched_until: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    object_key: Mapped[str | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None]
+    content_type: Mapped[str | None]
+    error_code: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    completed_at: Mapped[datetime | None]
+
+
+class FailedRecordingUpload(Base):
+    __tablename__ = "failed_recording_uploads"
+    __table_args__ = (
+        _of_call(),
+        _of_upload(),
+        Index(
+            "failed_recording_uploads_open", "upload_id", unique=True, postgresql_where=text("resolved_at IS NULL")
+        ),
+        Index("failed_recording_uploads_call", "org_id", "call_id"),
+        Index("failed_recording_uploads_upload", "org_id", "upload_id"),
+        Index(
+            "failed_recording_uploads_unresolved",
+            "org_id",
+            "error_code",
+            "last_failed_at",
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+    )
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    call_id: Mapped[UUID]
+    upload_id: Mapped[UUID]
+    error_code: Mapped[str]
+    error_message: Mapped[str]
+    failure_count: Mapped[int] = mapped_column(server_default="1")
+    first_failed_at: Mapped[datetime] = _now()
+    last_failed_at: Mapped[datetime] = _now()
+    next_retry_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    resolved_at: Mapped[datetime | None]
+    resolution: Mapped[str | None]
+
+
+class RecordingUploadMetric(Base):
+    __tablename__ = "recording_upload_metrics"
+    __table_args__ = (
+        UniqueConstraint("upload_id", "attempt"),
+        _of_call(),
+        _of_upload(),
+        Index("recording_upload_metrics_call", "org_id", "call_id"),
+        Index("recording_upload_metrics_upload", "org_id", "upload_id"),
+        Index("recording_upload_metrics_created_at", "org_id", "created_at"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    org_id: Mapped[UUID] = _org_id()
+    call_id: Mapped[UUID]
+    upload_id: Mapped[UUID]
+    attempt: Mapped[int]
+    outcome: Mapped[str]
+    error_code: Mapped[str | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    queue_ms: Mapped[int | None]
+    fetch_ms: Mapped[int | None]
+    store_ms: Mapped[int | None]
+    total_ms: Mapped[int | None]
+    worker: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+
+
+class RecordingDownload(Base):
+    __tablename__ = "recording_downloads"
+    __table_args__ = (
+        _of_call(),
+        Index("recording_downloads_requested_by", "org_id", "requested_by", text("created_at DESC")),
+        Index("recording_downloads_call", "org_id", "call_id"),
+    )
+    id: Mapped[UUID] = _id()
+    org_id: Mapped[UUID] = _org_id()
+    call_id: Mapped[UUID]
+    requested_by: Mapped[UUID]
+    reason: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="link")
+    export_id: Mapped[UUID | None]
+    status: Mapped[str] = mapped_column(server_default="requested")
+    url: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    sha256: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+
+
+class AuditLog(Base):
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_org_id_at", "org_id", text("at DESC")),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[datetime] = _now()
+    org_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject_id: Mapped[UUID | None]
+    reason: Mapped[str | None]
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+
+
+class GrantKeyRow(Base):
+    __tablename__ = "grant_keys"
+    __table_args__ = ({"schema": "app"},)
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    inner_pad: Mapped[bytes]
+    outer_pad: Mapped[bytes]
+    created_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime | None]

@@ -1,0 +1,63 @@
+"""The only place that says for whom a transaction acts (laws 2 and 4).
+
+Both contexts are set with ``set_config(…, true)``: they end with the transaction, on every path, so a pooled connection
+carries nothing over to the next user of it. Neither is a promise of the caller: a grant is verified by the database, and
+claims are only ever set by code that has verified the token they came from.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, text
+
+_GRANT = "SELECT set_config('app.task_grant', %s, true)"
+
+
+@contextmanager
+def task_transaction(engine: Engine, grant: str) -> Iterator[Connection]:
+    """A transaction that acts for the organisation of a task grant (DESIGN section 5), and for no other.
+
+    ``engine`` logs in as ``recording_worker``. Nothing is checked here: the first statement that touches a table raises
+    SQLSTATE 42501 if the grant is missing, edited, expired or another audience's.
+    """
+    with engine.begin() as connection:
+        connection.exec_driver_sql(_GRANT, (grant,))
+        yield connection
+
+
+@contextmanager
+def user_transaction(engine: Engine, claims: Mapping[str, Any] | None) -> Iterator[Connection]:
+    """A transaction that acts as a signed-in user, by the claims of a token that has been verified already.
+
+    ``engine`` logs in as ``authenticator``, which can do nothing itself. Without claims it acts as ``anon``.
+    """
+    role = "authenticated" if claims is not None else "anon"
+    with engine.begin() as connection:
+        connection.execute(
+            text("SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true)"),
+            {"role": role, "claims": json.dumps(claims) if claims is not None else ""},
+        )
+        yield connection
+
+
+def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+    """One statement in one task transaction, in one round trip: BEGIN, grant, statement and COMMIT go out together.
+
+    Returns its rows, committed. For the statements of the hot path, each of which is a whole decision of the queue.
+    Errors are psycopg's; a connection that broke is dropped from the pool, together with the others of its age.
+    """
+    with engine.connect() as pooled:
+        driver: psycopg.Connection[Any] = pooled.connection.driver_connection  # type: ignore[assignment]
+        try:
+            with driver.pipeline(), driver.transaction():
+                driver.execute(_GRANT, (grant,))
+                cursor = driver.execute(statement, parameters)
+            return cursor.fetchall()
+        except psycopg.OperationalError:
+            if driver.closed:
+                pooled.invalidate()
+                engine.dispose()
+            raise

@@ -1,0 +1,61 @@
+"""Task grants: signed permission to act for one organisation (DESIGN section 5).
+
+Minted by the dispatcher for a doorbell, verified by PostgreSQL (``app.task_org_id()``), opaque to the worker between
+them: a worker holds no key, so it cannot choose for whom it acts.
+"""
+
+import base64
+import binascii
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import UUID, uuid4
+
+import jwt
+
+AUDIENCE = "recording-worker"
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKey:
+    """The dispatcher's signing key. Its text form is ``kid:base64url(secret)``, as in RECORDINGS_GRANT_KEY."""
+
+    kid: str
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(kid=secrets.token_hex(4), secret=secrets.token_bytes(_SECRET_BYTES))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; ``ValueError`` says what is wrong with it and does not repeat it."""
+        kid, _, encoded = text.partition(":")
+        try:
+            secret = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        except (binascii.Error, ValueError):
+            secret = b""
+        if not _KID.fullmatch(kid) or not _SECRET_BYTES <= len(secret) <= 64:  # noqa: PLR2004 - one HMAC block
+            message = "must be kid:base64url of 32 to 64 random bytes; make one with: recordings keys rotate"
+            raise ValueError(message)
+        return cls(kid=kid, secret=secret)
+
+    @property
+    def text(self) -> str:
+        return f"{self.kid}:{base64.urlsafe_b64encode(self.secret).decode().rstrip('=')}"
+
+
+def mint(key: GrantKey, *, org_id: UUID, subject: UUID, now_s: float, lifetime_s: float) -> str:
+    """A grant to act for ``org_id`` until ``now_s + lifetime_s`` (Unix seconds), for the row ``subject``."""
+    claims = {
+        "org_id": str(org_id),
+        "sub": str(subject),
+        "aud": AUDIENCE,
+        "iat": int(now_s),
+        "exp": int(now_s + lifetime_s),
+        "jti": uuid4().hex,
+    }
+    return jwt.encode(claims, key.secret, algorithm="HS256", headers={"kid": key.kid})

@@ -22,6 +22,8 @@ class Upload:
     created_at: datetime
     claimed_at: datetime
     sealed_credentials: bytes | None = None
+    #: From when it was due to when it was claimed.
+    queue_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ def shared_folder() -> Path:
 def reachable_copy(bin_dir: Path) -> Path:
     """The same installation where nobody can run it. A wheel's libraries lie beside its package (auditwheel): they come
     along, in the same layout. Costs 0.15 s and 50 MB once."""
+    bin_dir = bin_dir.resolve()
     if is_reachable(bin_dir):
         return bin_dir
     package = bin_dir.parents[1]

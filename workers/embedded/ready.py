@@ -24,7 +24,7 @@ class Server(Protocol):
 
 
 def wait_ready(
-    servers: Sequence[Server], *, within_s: float = WITHIN_S, tell: Callable[[str, Process], None] = lambda *_: None
+    servers: Sequence[Server], *, within_s: float = WITHIN_S, tell: Callable[[str], None] = lambda _: None
 ) -> dict[str, Process]:
     """Start all, one after the other from this thread, then wait for all; ``tell`` hears of each as it gets ready.
 
@@ -42,7 +42,7 @@ def wait_ready(
                 check(started[server.name], deadline)
                 if server.is_ready():
                     waiting.remove(server)
-                    tell(server.name, started[server.name])
+                    tell(server.name)
             time.sleep(LOOK_EVERY_S)
     except BaseException:
         for process in started.values():

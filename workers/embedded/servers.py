@@ -10,11 +10,11 @@ from workers.embedded import ports
 from workers.embedded.bucket import Access
 from workers.embedded.errors import PortTaken, UnsupportedSystem
 from workers.embedded.postgres import Postgres
-from workers.embedded.process import Process
+from workers.embedded.process import Process, started_at
 from workers.embedded.ready import Server, wait_ready
 from workers.embedded.seaweedfs import PORTS as S3_PORTS
 from workers.embedded.seaweedfs import SeaweedFS
-from workers.embedded.state import State, load, lock, prepare
+from workers.embedded.state import SUPERVISOR, Seen, State, load, lock, prepare
 from workers.embedded.valkey import Valkey
 
 TRIES = 3
@@ -29,13 +29,13 @@ class Servers:
     the kernel if this process is killed. From the main thread only. A folder in use raises AlreadyRunning.
     """
 
-    def __init__(self, state_dir: Path, *, tell: Callable[[str, Process], None] = lambda *_: None) -> None:
+    def __init__(self, state_dir: Path, *, tell: Callable[[str], None] = lambda _: None) -> None:
         if sys.platform not in ("linux", "darwin"):
             raise UnsupportedSystem
         self.directory = prepare(state_dir)
         self.held = lock(self.directory)
         self.state = load(self.directory)
-        self.tell = tell
+        self.hear = tell
         self.processes: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
@@ -71,6 +71,8 @@ class Servers:
         """Between our look at a port and the server's bind it may be lost to somebody else: then all start again on
         new ports."""
         reap(self.state)
+        self.state.processes = {SUPERVISOR: Seen(os.getpid(), started_at(os.getpid()))}
+        self.state.ready.clear()
         for attempt in range(1, TRIES + 1):
             self.build(self.state)
             self.state.save()
@@ -82,6 +84,11 @@ class Servers:
             else:
                 break
         self.remember()
+
+    def tell(self, part: str) -> None:
+        self.state.ready.append(part)
+        self.state.save()
+        self.hear(part)
 
     def build(self, state: State) -> None:
         logs = self.directory / "logs"
@@ -127,6 +134,7 @@ class Servers:
             process.finish()
         self.seaweedfs.remove_sockets()
         self.state.processes.clear()
+        self.state.ready.clear()
         self.state.save()
 
 
@@ -145,6 +153,9 @@ def choose_ports(state: State) -> None:
 
 
 def reap(state: State) -> None:
-    """Kill what an earlier supervisor may have left (macOS, where the kernel does not do it for us)."""
+    """End what a killed supervisor may have left: its servers take a moment, and on macOS the kernel tells them nothing.
+
+    The lock is ours, so whatever runs is nobody's.
+    """
     for seen in state.running().values():
         seen.end()

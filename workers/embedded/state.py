@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import stat
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from workers.embedded.process import Process, is_running, wait_gone
 
 FILE = "state.json"
 LOCK = "lock"
+SUPERVISOR = "supervisor"
 PRIVATE = 0o700
 LEFTOVER_WITHIN_S = 5.0
 
@@ -43,13 +45,17 @@ class Seen:
 
 @dataclass(slots=True)
 class State:
-    """Mutable on purpose: it grows as parts start. Nothing is on disk before ``save``."""
+    """Mutable on purpose: it grows as parts start. Nothing is on disk before ``save``.
+
+    ``ready`` names the parts that answered in this run; ``first_ready_at`` is when the whole stack first did.
+    """
 
     directory: Path
     ports: dict[str, int] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     processes: dict[str, Seen] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
+    ready: list[str] = field(default_factory=list)
+    first_ready_at: str = ""
 
     def port(self, name: str) -> int:
         if name not in self.ports:
@@ -72,6 +78,9 @@ class State:
 
     def running(self) -> dict[str, Seen]:
         return {name: seen for name, seen in self.processes.items() if seen.is_running()}
+
+    def is_supervised(self) -> bool:
+        return SUPERVISOR in self.processes and self.processes[SUPERVISOR].is_running()
 
     def save(self) -> None:
         """Whole or not at all: a reader never sees half a file."""
@@ -113,6 +122,14 @@ def lock(directory: Path) -> int:
             f"already running on {directory}: stop it with `recordings down --state {directory}`"
         ) from error
     return held
+
+
+def remove(directory: Path) -> None:
+    """Delete a stopped stack with all its data, also what lies outside (see identity.owned_folder)."""
+    data = directory / "postgres" / "data"
+    if data.is_symlink():
+        shutil.rmtree(data.resolve())
+    shutil.rmtree(directory)
 
 
 def load(directory: Path) -> State:

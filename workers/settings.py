@@ -1,0 +1,170 @@
+"""Settings, by process: from the environment, in the names that each tool already knows (DESIGN section 10).
+
+A process reads the settings of its own class and no others, when it starts and not before. Whatever is missing or bad is
+said at once, in one message, each by the name of its variable.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from workers.grants import GrantKey
+
+S = TypeVar("S", bound="Settings")
+_MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """Settings are missing or bad: one line each, by the name of the variable, never with its value."""
+
+
+def _scheme(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            message = f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+DatabaseUrl = Annotated[SecretStr, _scheme("postgresql", "postgres", "postgresql+psycopg")]
+RedisUrl = Annotated[SecretStr, _scheme("redis", "rediss")]
+Network = IPv4Network | IPv6Network
+
+
+def _variable(name: str, **more: Any) -> Any:
+    return Field(validation_alias=name, **more)
+
+
+class Settings(BaseSettings):
+    """What every process shares: how settings are read."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, frozen=True, extra="ignore")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read this process's settings, or raise ``SettingsError`` that names everything that is wrong."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["These settings are missing or bad:"]
+    for problem in error.errors(include_input=False, include_url=False):
+        name = str(problem["loc"][0])
+        said = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name}: {said}")
+    lines.append("See docs/operations.md, or for a running embedded stack: recordings env")
+    return "\n".join(lines)
+
+
+class BrokerSettings(Settings):
+    """Where the doorbells hang."""
+
+    redis_url: RedisUrl = _variable("REDIS_URL")
+
+
+class DatabaseSettings(Settings):
+    """The login of the process at hand."""
+
+    database_url: DatabaseUrl = _variable("DATABASE_URL")
+
+    @property
+    def dsn(self) -> str:
+        """For libpq and psycopg, which know no driver suffix."""
+        return self.database_url.get_secret_value().replace("postgresql+psycopg://", "postgresql://", 1)
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """For SQLAlchemy, with the driver said: ``postgres://`` and older defaults would pick another one."""
+        return "postgresql+psycopg://" + self.dsn.partition("://")[2]
+
+
+class DispatcherSettings(DatabaseSettings, BrokerSettings):
+    """The dispatcher: the only process that can mint a grant."""
+
+    grant_key: SecretStr = _variable("RECORDINGS_GRANT_KEY")
+    #: Rows in flight at once, over all organisations. It keeps the broker's list short, so that order is decided here.
+    dispatch_window: int = _variable("RECORDINGS_DISPATCH_WINDOW", default=128, ge=1, le=10_000)
+    #: Rows in flight at once for one organisation.
+    max_in_flight: int = _variable("RECORDINGS_MAX_IN_FLIGHT", default=32, ge=1, le=10_000)
+    #: A doorbell that nobody has answered by then is rung again.
+    doorbell_expires_s: float = _variable("RECORDINGS_DOORBELL_EXPIRES_S", default=30.0, gt=0)
+    #: How long a grant works: longer than the longest transfer, or its worker could not settle.
+    grant_lifetime_s: float = _variable("RECORDINGS_GRANT_LIFETIME_S", default=3600.0, gt=0)
+    #: Looks for due rows at least this often, notified or not.
+    tick_s: float = _variable("RECORDINGS_TICK_S", default=1.0, gt=0, le=60)
+
+    @field_validator("grant_key")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        GrantKey.parse(value.get_secret_value())
+        return value
+
+
+class WorkerSettings(DatabaseSettings, BrokerSettings):
+    """A worker: one organisation at a time, by grant. S3's keys and region are boto3's own variables (AWS_*)."""
+
+    bucket: str = _variable("RECORDINGS_BUCKET", min_length=3)
+    s3_endpoint_url: str | None = _variable("AWS_ENDPOINT_URL_S3", default=None, pattern=r"^https?://")
+    region: str | None = _variable("AWS_DEFAULT_REGION", default=None)
+    sse: str | None = _variable("RECORDINGS_SSE", default=None, pattern=r"^(AES256|aws:kms(:.+)?)$")
+    seal_key: SecretStr | None = _variable("RECORDINGS_SEAL_KEY", default=None)
+    private_source_networks: Annotated[tuple[Network, ...], NoDecode] = _variable(
+        "RECORDINGS_PRIVATE_SOURCE_NETWORKS", default=()
+    )
+    max_bytes: int = _variable("RECORDINGS_MAX_BYTES", default=500 * _MIB, gt=0)
+    transfer_deadline_s: float = _variable("RECORDINGS_TRANSFER_DEADLINE_S", default=1800.0, gt=0)
+    connect_timeout_s: float = _variable("RECORDINGS_CONNECT_TIMEOUT_S", default=5.0, gt=0)
+    read_timeout_s: float = _variable("RECORDINGS_READ_TIMEOUT_S", default=30.0, gt=0)
+    lease_s: float = _variable("RECORDINGS_LEASE_S", default=60.0, gt=0)
+    drain_s: float = _variable("RECORDINGS_DRAIN_S", default=20.0, ge=0)
+    retry_base_s: float = _variable("RECORDINGS_RETRY_BASE_S", default=2.0, gt=0)
+    retry_cap_s: float = _variable("RECORDINGS_RETRY_CAP_S", default=600.0, gt=0)
+    max_age_s: float = _variable("RECORDINGS_MAX_AGE_S", default=86_400.0, gt=0)
+    not_ready_for_s: float = _variable("RECORDINGS_NOT_READY_FOR_S", default=900.0, gt=0)
+
+    @field_validator("private_source_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError:
+            message = "must be networks such as 127.0.0.0/8,10.0.0.0/8"
+            raise ValueError(message) from None
+
+
+class MigrateSettings(DatabaseSettings):
+    """The one-shot that brings a database up to date, as administrator. What is set here, it installs."""
+
+    grant_key: SecretStr | None = _variable("RECORDINGS_GRANT_KEY", default=None)
+    dispatcher_password: SecretStr | None = _variable("RECORDINGS_DISPATCHER_PASSWORD", default=None)
+    worker_password: SecretStr | None = _variable("RECORDINGS_WORKER_PASSWORD", default=None)
+    call_handler_password: SecretStr | None = _variable("RECORDINGS_CALL_HANDLER_PASSWORD", default=None)
+    ops_password: SecretStr | None = _variable("RECORDINGS_OPS_PASSWORD", default=None)
+    authenticator_password: SecretStr | None = _variable("RECORDINGS_AUTHENTICATOR_PASSWORD", default=None)
+
+
+class FlowerSettings(BrokerSettings):
+    """Flower: sees ids only, changes nothing, lets nobody in without a login."""
+
+    basic_auth: SecretStr = _variable("FLOWER_BASIC_AUTH")
+    cookie_secret: SecretStr | None = _variable("FLOWER_COOKIE_SECRET", default=None)
+    address: str = _variable("FLOWER_ADDRESS", default="127.0.0.1")
+    port: int = _variable("FLOWER_PORT", default=5555, ge=1, le=65_535)
+
+    @field_validator("basic_auth")
+    @classmethod
+    def _a_login(cls, value: SecretStr) -> SecretStr:
+        user, _, password = value.get_secret_value().partition(":")
+        if not user or len(password) < 12:  # noqa: PLR2004 - short of this it can be guessed over HTTP
+            message = "must be user:password, the password of 12 characters or more"
+            raise ValueError(message)
+        return value

@@ -2,13 +2,14 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from workers.embedded import ports
 from workers.embedded.bucket import Access
-from workers.embedded.errors import PortTaken, UnsupportedSystem
+from workers.embedded.errors import PortTaken, StartFailed, UnsupportedSystem
 from workers.embedded.postgres import Postgres
 from workers.embedded.process import Process, started_at
 from workers.embedded.ready import Server, wait_ready
@@ -18,8 +19,9 @@ from workers.embedded.state import SUPERVISOR, Seen, State, load, lock, prepare
 from workers.embedded.valkey import Valkey
 
 TRIES = 3
+RESTART_EVERY_S = 0.5
 BUCKET = "recordings"
-PORTS = ("postgres", "valkey", *S3_PORTS)
+PORTS = ("postgres", "valkey", "flower", *S3_PORTS)
 
 
 class Servers:
@@ -122,8 +124,19 @@ class Servers:
         self.state.save()
 
     def restart(self, name: str) -> None:
-        """A server that died, on the same port and data. Raises StartFailed."""
-        self.processes |= wait_ready([part for part in self.parts if part.name == name])
+        """A server that died, on the same port and data. Raises StartFailed.
+
+        Its own children may need a moment to notice, and PostgreSQL refuses to start while one is left.
+        """
+        for attempt in range(1, TRIES + 1):
+            try:
+                self.processes |= wait_ready([part for part in self.parts if part.name == name])
+            except StartFailed:
+                if attempt == TRIES:
+                    raise
+                time.sleep(RESTART_EVERY_S)
+            else:
+                break
         self.remember()
 
     def stop(self) -> None:
@@ -153,7 +166,7 @@ def choose_ports(state: State) -> None:
 
 
 def reap(state: State) -> None:
-    """End what a killed supervisor may have left: its servers take a moment, and on macOS the kernel tells them nothing.
+    """End what a killed supervisor may have left: its servers take a moment, and macOS does not tell them at all.
 
     The lock is ours, so whatever runs is nobody's.
     """

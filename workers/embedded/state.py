@@ -57,11 +57,6 @@ class State:
     ready: list[str] = field(default_factory=list)
     first_ready_at: str = ""
 
-    def port(self, name: str) -> int:
-        if name not in self.ports:
-            self.ports[name] = ports.pick(1)[0]
-        return self.ports[name]
-
     def pick_ports(self, names: Iterable[str]) -> None:
         """New ports for these, whatever they had."""
         wanted = list(names)

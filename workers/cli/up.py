@@ -1,0 +1,140 @@
+"""`recordings up`, `down` and `env`: the whole system on this machine."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.status import Status
+from rich.table import Table
+
+from workers.embedded import detached
+from workers.embedded.environment import ROLES, environment, flower_login, flower_url
+from workers.embedded.errors import EmbeddedError
+from workers.embedded.stack import WHOLE, Stack
+from workers.embedded.state import State, load
+from workers.embedded.supervisor import supervise
+
+DEFAULT_STATE = Path(".recordings")
+StateOption = Annotated[Path, typer.Option("--state", help="Folder that keeps data, ports and secrets.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHOWN_PORTS = {"postgres": "postgres", "valkey": "valkey", "seaweedfs": "s3.port", "flower": "flower"}
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What people can act on, as a sentence and exit code 1; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except EmbeddedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(1) from None
+
+
+class Progress:
+    """One line a part, as it gets ready. On a terminal, under them what is being waited for."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self.console, self.status = console, status
+        self.began = time.monotonic()
+
+    def __call__(self, part: str) -> None:
+        after_s = time.monotonic() - self.began
+        if part != WHOLE:
+            self.console.print(f"[green]✓[/green] {part:<12} [dim]{after_s:5.1f} s[/dim]")
+
+
+def up(
+    state: StateOption = DEFAULT_STATE,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Threads in each worker.")] = 8,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,  # noqa: FBT002
+    json_out: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Start PostgreSQL, Valkey, S3, the dispatcher, workers and Flower on this machine. Ctrl-C drains and stops."""
+    console = Console(stderr=True, quiet=json_out, highlight=False)
+    with plainly():
+        is_first = not load(state).first_ready_at
+        status = console.status("starting …")
+        progress = Progress(console, status)
+
+        def ready(started: State) -> None:
+            status.stop()
+            show(console, started, is_first=is_first, json_out=json_out)
+
+        with status:
+            if detach:
+                ready(detached.start(state, workers=workers, concurrency=concurrency, tell=progress))
+                return
+            stack = Stack(state, workers=workers, concurrency=concurrency, tell=progress)
+            supervise(stack, ready=lambda: ready(stack.state), stopping=lambda: drain(console, status))
+        console.print("stopped")
+
+
+def drain(console: Console, status: Status) -> None:
+    console.print("draining; Ctrl-C again to stop at once")
+    status.update("draining …")
+    status.start()
+
+
+def show(console: Console, state: State, *, is_first: bool, json_out: bool) -> None:
+    if json_out:
+        listening = {name: state.ports[port] for name, port in SHOWN_PORTS.items()}
+        typer.echo(json.dumps({"state": str(state.directory), "ports": listening, "flower_url": flower_url(state)}))
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, port in SHOWN_PORTS.items():
+        table.add_row(name, flower_url(state) if name == "flower" else f"127.0.0.1:{state.ports[port]}")
+    if is_first:  # once: it stays in `recordings env --role admin`
+        table.add_row("flower login", flower_login(state))
+    table.add_row("logs", str(state.directory / "logs"))
+    where = "" if state.directory == DEFAULT_STATE.absolute() else f" --state {shlex.quote(str(state.directory))}"
+    for label, command in (("enqueue as", "env --role call_handler"), ("look", "status"), ("stop", "down")):
+        table.add_row(label, f"recordings {command}{where if command != 'status' else ''}")
+    console.print(Panel(table, title="running", title_align="left", expand=False))
+
+
+def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:  # noqa: FBT002
+    """Drain the workers and stop everything that `recordings up` started."""
+    console = Console(stderr=True, quiet=json_out, highlight=False)
+    directory = state.expanduser().absolute()
+    with plainly(), console.status("draining …"):
+        stopped = detached.stop(directory)
+    if json_out:
+        typer.echo(json.dumps({"state": str(directory), "stopped": stopped}))
+    elif stopped:
+        console.print(f"stopped: {', '.join(stopped)}")
+    else:
+        console.print(f"nothing is running on {directory}")
+
+
+def env(
+    state: StateOption = DEFAULT_STATE,
+    role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}; all of them if not given.")] = "",
+    json_out: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Print a role's settings for the running stack: eval "$(recordings env --role call_handler)"."""
+    if role and role not in ROLES:
+        raise typer.BadParameter(f"there is no role {role}: choose one of {', '.join(ROLES)}", param_hint="--role")
+    with plainly():
+        found = load(state.expanduser().absolute())
+        if not found.is_supervised() or "schema" not in found.ready:
+            raise EmbeddedError(f"no stack is running on {found.directory}: start one with `recordings up`")
+        settings = {name: environment(found, name) for name in ([role] if role else ROLES)}
+    if json_out:
+        typer.echo(json.dumps(settings, indent=2))
+        return
+    for name, values in settings.items():
+        heading = [] if role else [f"# {name}"]
+        lines = (f"export {setting}={shlex.quote(value)}" for setting, value in values.items())
+        sys.stdout.write("\n".join([*heading, *lines]) + "\n")

@@ -1,0 +1,125 @@
+"""Source → digest → store, one pipe of constant memory. A recording is stored whole and proven, or not at all.
+
+The first bytes are held until they prove to be audio and the length allows it; only then does anything reach the store.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import local
+from time import monotonic
+
+from workers.audio import SHORTEST, sniff
+from workers.errors import Empty, NotAudio, SourceTimeout, TooLarge
+from workers.payload import Payload
+from workers.sources.body import Body
+from workers.sources.fetcher import Fetcher
+from workers.sources.request import Request
+from workers.store import Store
+from workers.uploads import Copied, Upload, object_key
+
+BUFFER = 1024 * 1024
+HEAD = 4096
+"""Bytes to see before judging, if the recording has as many: an MP3 frame and the beginning of the next."""
+
+_own = local()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``deadline_s`` bounds the whole transfer, from opening the source to the store's answer."""
+
+    max_bytes: int
+    deadline_s: float
+
+
+@dataclass(slots=True)
+class _Pipe:
+    """The reading half: fills the slot's one buffer again and again, within the limits."""
+
+    limits: Limits
+    heartbeat: Callable[[], None]
+    clock: Callable[[], float]
+    started: float = field(init=False)
+    fetching_s: float = 0.0
+    size_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def open(self, fetcher: Fetcher, request: Request) -> Body:
+        before = self.clock()
+        body = fetcher.open(request)
+        self.fetching_s += self.clock() - before
+        return body
+
+    def read(self, body: Body, view: memoryview) -> int:
+        before = self.clock()
+        count = body.readinto(view)
+        now = self.clock()
+        self.fetching_s += now - before
+        self.size_bytes += count
+        if self.size_bytes > self.limits.max_bytes:
+            raise TooLarge
+        if now - self.started > self.limits.deadline_s:
+            raise SourceTimeout("The transfer took too long.")
+        self.heartbeat()
+        return count
+
+    def fill(self, body: Body, view: memoryview) -> int:
+        """Enough to judge by, or all there is."""
+        filled = 0
+        while filled < HEAD and (count := self.read(body, view[filled:])):
+            filled += count
+        return filled
+
+    def buffers(self, body: Body, view: memoryview, filled: int) -> Iterator[memoryview]:
+        while filled:
+            yield view[:filled]
+            filled = self.read(body, view)
+
+
+def copy(
+    upload: Upload,
+    request: Request,
+    *,
+    fetcher: Fetcher,
+    store: Store,
+    limits: Limits,
+    heartbeat: Callable[[], None],
+    clock: Callable[[], float] = monotonic,
+) -> Copied:
+    """Copy the recording to its key. ``heartbeat`` is called about once a second or once a buffer while the source sends
+    (a silent one: once a read timeout) and may raise to stop it all: nothing is stored then. Raises errors.* only; an
+    equal object that is there already counts as copied."""
+    pipe = _Pipe(limits, heartbeat, clock)
+    with pipe.open(fetcher, request) as body:
+        if (body.length or 0) > limits.max_bytes:
+            raise TooLarge
+        view = _buffer()
+        filled = pipe.fill(body, view)
+        if not filled:
+            raise Empty
+        kind = sniff(bytes(view[: min(filled, HEAD)]))
+        if kind is None:
+            raise NotAudio("Too short to be audio." if filled < SHORTEST else "")
+        payload = Payload(pipe.buffers(body, view, filled), length=body.length)
+        key = object_key(upload, kind.extension)
+        store.put(key, kind.content_type, payload)
+    storing_s = clock() - pipe.started - pipe.fetching_s
+    return Copied(
+        object_key=key,
+        size_bytes=payload.size_bytes,
+        sha256=payload.digest().hex(),
+        content_type=kind.content_type,
+        format=kind.name,
+        fetch_ms=round(pipe.fetching_s * 1000),
+        store_ms=round(storing_s * 1000),
+    )
+
+
+def _buffer() -> memoryview:
+    """The thread's own, made once: a slot copies one recording at a time."""
+    view: memoryview | None = getattr(_own, "view", None)
+    if view is None:
+        view = _own.view = memoryview(bytearray(BUFFER))
+    return view

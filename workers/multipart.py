@@ -1,0 +1,125 @@
+"""Recordings of unknown length, or larger than one PUT may be: parts, each verified by its SHA-256, one being uploaded
+while the next is read. Memory is two parts, however long the recording."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from workers.errors import AttemptError, IntegrityMismatch
+from workers.payload import Payload
+from workers.put import encryption_headers
+from workers.refusals import ObjectExists, translated
+
+PART = 8 * 1024 * 1024
+MOST_PARTS = 10_000
+_GROWTH_EVERY = 1_000
+_LARGEST_PART = 5 * 1024**3
+
+_ARGUMENTS = {
+    "x-amz-server-side-encryption": "ServerSideEncryption",
+    "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
+}
+Part = dict[str, Any]
+
+
+def part_size(number: int, length: int | None) -> int:
+    """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is known,
+    twice the size after every thousand where it is not (8 GB, 24 GB, 56 GB …)."""
+    if length is not None:
+        return PART * max(1, -(-length // (PART * MOST_PARTS)))
+    return min(PART << (number - 1) // _GROWTH_EVERY, _LARGEST_PART)
+
+
+def parts_of(payload: Payload) -> Iterator[bytearray | memoryview]:
+    """The payload cut into parts, in two buffers by turns: a part is valid until the next but one is asked for."""
+    buffers, number = [bytearray(), bytearray()], 1
+    carry = memoryview(b"")
+    while True:
+        size = part_size(number, payload.length)
+        if len(buffers[number % 2]) != size:
+            buffers[number % 2] = bytearray(size)
+        buffer = buffers[number % 2]
+        filled, carry = _fill(memoryview(buffer), carry, payload)
+        if filled < size:
+            if filled or number == 1:
+                yield memoryview(buffer)[:filled]
+            return
+        yield buffer
+        number += 1
+
+
+def _fill(into: memoryview, carry: memoryview, payload: Payload) -> tuple[int, memoryview]:
+    """Fill ``into``; what of the payload's last buffer did not fit is carried on (it stays valid: no other was asked)."""
+    filled, some = 0, carry
+    while True:
+        count = min(len(some), len(into) - filled)
+        into[filled : filled + count] = some[:count]
+        filled += count
+        if filled == len(into):
+            return filled, some[count:]
+        buffer = next(payload, None)
+        if buffer is None:
+            return filled, memoryview(b"")
+        some = buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """``client`` is boto3's; threads may share it."""
+
+    client: Any
+    bucket: str
+    sse: str | None
+
+    def put(self, key: str, content_type: str, parts: Iterator[bytearray | memoryview]) -> None:
+        """Create the object from ``parts``, or nothing: aborted on any error, an interrupt included. Raises
+        ObjectExists, and errors.* of store and payload."""
+        with translated():
+            encryption = {_ARGUMENTS[name]: value for name, value in encryption_headers(self.sse).items()}
+            created = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="SHA256", **encryption
+            )
+        upload = {"Bucket": self.bucket, "Key": key, "UploadId": created["UploadId"]}
+        try:
+            self._complete(upload, self._send(upload, parts))
+        except BaseException:
+            with suppress(AttemptError, ObjectExists), translated():  # the bucket's lifecycle rule has the last word
+                self.client.abort_multipart_upload(**upload)
+            raise
+
+    def _send(self, upload: Part, parts: Iterator[bytearray | memoryview]) -> list[Part]:
+        done: list[Part] = []
+        with ThreadPoolExecutor(1, thread_name_prefix="part") as pool:  # leaving waits for the part that is under way
+            under_way: Future[Part] | None = None
+            for number, part in enumerate(parts, 1):
+                if under_way is not None:
+                    done.append(under_way.result())
+                under_way = pool.submit(self._send_part, upload, number, part)
+            if under_way is not None:
+                done.append(under_way.result())
+        return done
+
+    def _send_part(self, upload: Part, number: int, part: bytearray | memoryview) -> Part:
+        checksum = b64encode(sha256(part).digest()).decode()
+        body = part if isinstance(part, bytearray) else bytes(part)
+        with translated():
+            answer = self.client.upload_part(**upload, PartNumber=number, Body=body, ChecksumSHA256=checksum)
+        if answer.get("ChecksumSHA256") != checksum:
+            raise IntegrityMismatch("The object store did not confirm a part's checksum.")
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+    def _complete(self, upload: Part, parts: list[Part]) -> None:
+        with translated():
+            answer = self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+        if answer.get("ChecksumSHA256") != composite([part["ChecksumSHA256"] for part in parts]):
+            raise IntegrityMismatch
+
+
+def composite(checksums: list[str]) -> str:
+    """S3's checksum of an object in parts: the hash of the parts' hashes, and how many there are."""
+    whole = sha256(b"".join(b64decode(checksum) for checksum in checksums)).digest()
+    return f"{b64encode(whole).decode()}-{len(checksums)}"

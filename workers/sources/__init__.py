@@ -1,0 +1,31 @@
+"""Where recordings come from: one adapter a provider, one fetcher for all of them.
+
+A new provider is a file with a class that has ``request``, and a line in ``ADAPTERS``.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from workers.credentials import Credentials
+from workers.sources.fetcher import Fetcher
+from workers.sources.https import Https
+from workers.sources.request import Request
+from workers.sources.twilio import Twilio
+from workers.sources.vapi import Vapi
+from workers.uploads import Upload
+
+__all__ = ["ADAPTERS", "Adapter", "Fetcher", "Https", "Request", "Twilio", "Vapi", "resolve"]
+
+
+class Adapter(Protocol):
+    def request(self, upload: Upload, credentials: Credentials | None) -> Request:
+        """How to fetch this upload's recording. Pure: nothing is looked up or sent."""
+
+
+ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"https": Https(), "twilio": Twilio(), "vapi": Vapi()})
+
+
+def resolve(upload: Upload, credentials: Credentials | None, *, adapters: Mapping[str, Adapter] = ADAPTERS) -> Request:
+    """The request for this upload, by its provider; a provider without an adapter of its own is fetched as ``https``."""
+    return adapters.get(upload.provider, Https()).request(upload, credentials)

@@ -1,0 +1,147 @@
+"""The bytes of one recording as they arrive, whole or not at all: a body that ends early is an error, never a short file.
+Where the provider allows it, a broken read goes on from where it broke."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from time import monotonic
+from typing import Self
+
+from workers.errors import SourceError, SourceTimeout, SourceTruncated
+from workers.wire import Wire
+
+RESUMPTIONS = 3
+_PATIENCE_S = 1.0
+"""A slow source hands over what it has after this long, so that whoever reads can renew the lease."""
+_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+@dataclass(slots=True)
+class Stream:
+    """One response's body on its connection. ``remaining`` is None where the response does not say how long it is."""
+
+    wire: Wire
+    response: HTTPResponse
+    wait_s: float
+    remaining: int | None
+
+    @classmethod
+    def of(cls, wire: Wire, response: HTTPResponse, wait_s: float) -> Self:
+        """SourceError if the framing is not to be trusted: a length that http.client could not read makes it wait for
+        the end of the connection, and a cut body would pass as complete."""
+        headers = response.headers
+        coding = headers.get("Transfer-Encoding")
+        lengths = set(headers.get_all("Content-Length", ()))
+        if coding is not None and not response.chunked:
+            raise SourceError("The provider used a transfer coding that is not understood.")
+        if not response.chunked and (len(lengths) > 1 or (lengths and response.length is None)):
+            raise SourceError("The provider announced a length that is not one.")
+        return cls(wire, response, wait_s, None if response.chunked else response.length)
+
+    def readinto(self, view: memoryview) -> int:
+        """What one read of the socket gives, at most; 0 at the end, however it came about."""
+        self.wire.expires_at = monotonic() + self.wait_s
+        if self.remaining is None:
+            some = self.response.read1(len(view))
+            view[: len(some)] = some
+            return len(some)
+        count = self.response.fp.readinto1(view[: self.remaining])
+        self.remaining -= count
+        return count
+
+    @property
+    def is_reusable(self) -> bool:
+        return not self.response.will_close and (self.remaining == 0 or self.response.isclosed())
+
+
+class Body:
+    """``length`` as announced, or None. Close it, or use it in a ``with``."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        resume: Callable[[int], Stream] | None,
+        keep: Callable[[Wire], None],
+    ) -> None:
+        self.length = stream.remaining
+        self.received = 0
+        self._stream = stream
+        self._resume = resume
+        self._keep = keep
+        self._left = RESUMPTIONS
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view`` as far as the source does so in about a second, at least one byte; 0 is the proven end. Raises
+        SourceTruncated, SourceTimeout, SourceError."""
+        if self.length is not None:
+            view = view[: self.length - self.received]
+        filled, until = 0, monotonic() + _PATIENCE_S
+        while filled < len(view) and (not filled or monotonic() < until):
+            count = self._some(view[filled:])
+            if not count:
+                break
+            filled += count
+            self.received += count
+        return filled
+
+    def _some(self, view: memoryview) -> int:
+        count = self._try(view)
+        if count or self.length is None:
+            return count
+        self._go_on()
+        count = self._try(view)
+        if not count:  # resumed and got nothing: asking again would only hold the lease in silence
+            raise SourceTruncated
+        return count
+
+    def _try(self, view: memoryview) -> int:
+        """0 where the connection broke off, if its length is known and so the loss can be made good."""
+        try:
+            return self._stream.readinto(view)
+        except TimeoutError as error:
+            raise SourceTimeout from error
+        except (OSError, HTTPException) as error:
+            if self.length is None:
+                raise SourceTruncated from error
+            return 0
+
+    def _go_on(self) -> None:
+        if self._resume is None or not self._left:
+            raise SourceTruncated
+        self._left -= 1
+        self._stream.wire.close()
+        self._stream = self._resume(self.received)
+
+    def close(self) -> None:
+        """The connection is kept if the body was read to its end."""
+        reusable = self._stream.is_reusable
+        self._stream.response.close()
+        if reusable:
+            self._keep(self._stream.wire)
+        else:
+            self._stream.wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def validator(response: HTTPResponse) -> str | None:
+    """What proves, in If-Range, that the rest belongs to the same file; None if a broken read cannot be resumed."""
+    headers = response.headers
+    if headers.get("Accept-Ranges", "").strip().lower() != "bytes":
+        return None
+    tag = headers.get("ETag", "").strip()
+    return tag if tag.startswith('"') else headers.get("Last-Modified")
+
+
+def continues(response: HTTPResponse, *, start: int, total: int) -> bool:
+    """Whether this is exactly the rest of the file, from ``start`` to its end."""
+    match = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if response.status != 206 or match is None:
+        return False
+    return tuple(map(int, match.groups())) == (start, total - 1, total) and response.length == total - start

@@ -1,0 +1,144 @@
+"""Fetching from addresses that others chose: kept-alive connections, checked addresses, redirects followed by hand.
+
+No proxy, no cookie, no decoding, no automatic retry. The single exception: a kept connection that the provider closed
+before it answered is replaced by a fresh one, once.
+"""
+
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from http.client import HTTPException, HTTPResponse
+from time import monotonic
+
+from workers.errors import AttemptError, SourceBlocked, SourceError, SourceTimeout, SourceTruncated, SourceUnreachable
+from workers.sources.address import AddressRules, Network
+from workers.sources.body import Body, Stream, continues, validator
+from workers.sources.dial import Dialer, Resolver, addresses_of
+from workers.sources.request import Request
+from workers.sources.target import Origin, Target
+from workers.wire import Shelf, Wire
+
+MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_WORTH_DRAINING = 16 * 1024
+
+
+class Fetcher:
+    """One for a whole process: threads share its idle connections. ``networks`` are fetched from although they are
+    private, over http too."""
+
+    def __init__(
+        self,
+        networks: Sequence[Network] = (),
+        *,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+        resolver: Resolver = addresses_of,
+    ) -> None:
+        rules = AddressRules.of(networks)
+        self._dialer = Dialer(rules, tls or ssl.create_default_context(), resolver, connect_timeout_s, read_timeout_s)
+        self._shelf = Shelf()
+        self._read_timeout_s = read_timeout_s
+        self._open_within_s = connect_timeout_s + read_timeout_s
+
+    def open(self, request: Request) -> Body:
+        """The recording's body, from its first byte. Raises errors.* only; redirects and all, answers within the two
+        timeouts' sum or so, so that a lease is not lost to a provider that leads around."""
+        first = target = Target.parse(request.url)
+        expires_at = monotonic() + self._open_within_s
+        for _ in range(MAX_REDIRECTS + 1):
+            # Once away from where it began, a request has lost its credentials for good.
+            authorization = request.authorization_for(target.origin.host) if target.origin == first.origin else None
+            wire, response = self._ask(target, authorization, {}, expires_at)
+            if response.status not in _REDIRECTS:
+                return self._body(request, target, authorization, wire, response)
+            location = response.headers.get("Location")
+            self._let_go(target.origin, wire, response)
+            if not location:
+                raise SourceError("The provider redirected to nowhere.")
+            target = target.redirected(location)
+        raise SourceBlocked("The provider redirected too often.")
+
+    def close(self) -> None:
+        self._shelf.close()
+
+    def _body(
+        self, request: Request, target: Target, authorization: str | None, wire: Wire, response: HTTPResponse
+    ) -> Body:
+        failure = request.failure(response.status, response.headers)
+        if failure is not None:
+            self._let_go(target.origin, wire, response)
+            raise failure
+        try:
+            stream = Stream.of(wire, response, self._read_timeout_s)
+        except SourceError:
+            wire.close()
+            raise
+        same, total = validator(response), stream.remaining
+        resume = None if same is None or total is None else partial(self._rest, target, authorization, same, total)
+        return Body(stream, resume=resume, keep=partial(self._shelf.put, target.origin))
+
+    def _rest(self, target: Target, authorization: str | None, same: str, total: int, start: int) -> Stream:
+        """The body again, from ``start``; SourceTruncated if the provider will not, or the file is another now."""
+        headers = {"Range": f"bytes={start}-", "If-Range": same}
+        wire, response = self._ask(target, authorization, headers, monotonic() + self._open_within_s)
+        if not continues(response, start=start, total=total):
+            wire.close()
+            raise SourceTruncated
+        return Stream.of(wire, response, self._read_timeout_s)
+
+    def _ask(
+        self, target: Target, authorization: str | None, extra: dict[str, str], expires_at: float
+    ) -> tuple[Wire, HTTPResponse]:
+        head = _head(target, authorization, extra)
+        kept = self._shelf.take(target.origin)
+        if kept is not None:
+            with suppress(SourceUnreachable):
+                return kept, self._exchange(kept, head, expires_at)
+        wire = self._dialer.dial(target.origin)
+        return wire, self._exchange(wire, head, expires_at)
+
+    def _exchange(self, wire: Wire, head: bytes, expires_at: float) -> HTTPResponse:
+        try:
+            wire.send(head)
+            return wire.response("GET", within_s=expires_at - monotonic())
+        except (OSError, HTTPException, ValueError) as error:
+            wire.close()
+            raise _understood(error) from error
+
+    def _let_go(self, origin: Origin, wire: Wire, response: HTTPResponse) -> None:
+        """Keep the connection if the rest of an unwanted answer is short and ends, else close it."""
+        with suppress(OSError, HTTPException):
+            short = response.length is not None and response.length <= _WORTH_DRAINING
+            if short and not response.will_close:
+                response.read()
+                self._shelf.put(origin, wire)
+                return
+        wire.close()
+
+
+def _head(target: Target, authorization: str | None, extra: dict[str, str]) -> bytes:
+    headers = {
+        "Host": target.origin.host_header,
+        "User-Agent": "recording-pipeline",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        **extra,
+    }
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    if any("\r" in value or "\n" in value for value in headers.values()):
+        raise SourceError("A header for the provider holds a line break.")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+
+
+def _understood(error: Exception) -> AttemptError:
+    """What it means that no answer could be read."""
+    if isinstance(error, TimeoutError):
+        return SourceTimeout()
+    if isinstance(error, OSError):
+        return SourceUnreachable("The provider closed the connection without an answer.")
+    return SourceError("The provider's answer is not HTTP.")

@@ -1,0 +1,69 @@
+"""What to fetch, with which credentials, and what the provider's answers mean: an adapter's whole result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from time import time
+
+from workers.errors import (
+    AttemptError,
+    SourceError,
+    SourceForbidden,
+    SourceGone,
+    SourceNotReady,
+    SourceThrottled,
+)
+
+OK = 200
+_NOT_READY = (202, 425)
+_REFUSED = (401, 402, 403)
+_NOT_FOUND = 404
+_GONE = (410, 451)
+_TOO_MANY = 429
+_UNAVAILABLE = 503
+_LONGEST_WAIT_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``authorization`` is sent to ``authorization_hosts`` only (a name, or a suffix that begins with a dot), and not
+    after a redirect has led elsewhere. URL and secret stay out of reprs, and so out of logs."""
+
+    url: str = field(repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    authorization_hosts: tuple[str, ...] = ()
+    not_found: type[AttemptError] = SourceGone
+    refused: type[AttemptError] = SourceForbidden
+
+    def authorization_for(self, host: str) -> str | None:
+        own = any(host == name or (name.startswith(".") and host.endswith(name)) for name in self.authorization_hosts)
+        return self.authorization if own else None
+
+    def failure(self, status: int, headers: Mapping[str, str]) -> AttemptError | None:
+        """What an answer with this status means for the attempt; None: the recording follows (DESIGN section 7)."""
+        if status == OK:
+            return None
+        if status in _REFUSED:
+            return self.refused()
+        if status == _NOT_FOUND:
+            return self.not_found()
+        if status in _GONE:
+            return SourceGone()
+        if status in _NOT_READY:
+            return SourceNotReady()
+        wait_s = retry_after_s(headers.get("Retry-After"), now=time())
+        if status == _TOO_MANY or (status == _UNAVAILABLE and wait_s is not None):
+            return SourceThrottled(retry_after_s=wait_s)
+        return SourceError(f"The provider answered with status {status}.")
+
+
+def retry_after_s(value: str | None, *, now: float) -> float | None:
+    """Seconds to wait as a Retry-After header has it, as a number or a date; None if it says nothing usable. Never
+    negative, never more than a day: the header is outside input."""
+    if value is None:
+        return None
+    try:
+        wait_s = float(value) if value.strip().isdecimal() else parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), _LONGEST_WAIT_S)

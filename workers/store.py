@@ -1,0 +1,172 @@
+"""The organisations' private storage: one bucket, S3, create-only.
+
+Small and known: one PUT (put.py). Unknown or huge: parts (multipart.py). Everything else is boto3's.
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import botocore.session  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.httpsession import get_cert_path  # type: ignore[import-untyped]
+
+from workers.bucket import Bucket, is_amazon
+from workers.errors import IntegrityMismatch, StoreUnavailable
+from workers.multipart import Multipart, parts_of
+from workers.payload import Payload
+from workers.put import SinglePut
+from workers.refusals import ObjectExists, translated
+from workers.wire import Shelf
+
+SINGLE_LIMIT = 5_000_000_000
+"""S3 takes 5 GiB in one PUT. Less, to be on the safe side of every store's idea of a gigabyte."""
+_BUFFER = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as the store describes it. ``sha256`` is lower-case hex, None if the store keeps only a checksum of
+    parts."""
+
+    key: str
+    size_bytes: int
+    content_type: str
+    sha256: str | None
+
+
+class Store:
+    """One for a whole process, for all threads: it holds the connections. Credentials come by boto3's own chain and are
+    refreshed as they age; the endpoint from the argument, or by boto3's chain (AWS_ENDPOINT_URL_S3)."""
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        sse: str | None = None,
+        max_connections: int = 64,
+        connect_timeout_s: float = 5.0,
+        timeout_s: float = 30.0,
+    ) -> None:
+        self.bucket = bucket
+        core = botocore.session.get_session()
+        session = boto3.session.Session(botocore_session=core)
+        self._client = _client(session, endpoint_url, region, max_connections, connect_timeout_s, timeout_s)
+        place = Bucket.at(self._client.meta.endpoint_url, bucket, self._client.meta.region_name)
+        ca_file = get_cert_path(core.get_config_variable("ca_bundle") or True)
+        self._shelf = Shelf(places=max_connections)
+        self._single = SinglePut(
+            bucket=place,
+            credentials=lambda: (found := core.get_credentials()) and found.get_frozen_credentials(),
+            sse=sse,
+            tls=place.tls(ca_file),
+            shelf=self._shelf,
+            connect_timeout_s=connect_timeout_s,
+            timeout_s=timeout_s,
+        )
+        self._multipart = Multipart(self._client, bucket, sse)
+
+    def put(self, key: str, content_type: str, payload: Payload) -> None:
+        """Create the object, proven equal to the payload; an equal object that is there already is as good. Nothing is
+        stored if this raises: errors of the payload's own as they are, StoreDenied, StoreThrottled, StoreUnavailable,
+        IntegrityMismatch (also if a different object has the key)."""
+        try:
+            is_proven = self._create(key, content_type, payload)
+        except ObjectExists:
+            is_proven = False
+        if not is_proven:
+            self._compare(key, payload.drain())
+
+    def _create(self, key: str, content_type: str, payload: Payload) -> bool:
+        if payload.length is not None and payload.length < SINGLE_LIMIT:
+            return self._single.put(key, content_type, payload)
+        parts = parts_of(payload)
+        first = next(parts)
+        if isinstance(first, memoryview):  # the only part, and short: its length is known now
+            return self._single.put(key, content_type, Payload(iter((first,)), length=len(first)))
+        self._multipart.put(key, content_type, chain((first,), parts))
+        return True
+
+    def _compare(self, key: str, payload: Payload) -> None:
+        stored = self.head(key)
+        if stored is None:
+            raise StoreUnavailable("An object was in the way and is gone again.")
+        if stored.size_bytes != payload.size_bytes:
+            raise IntegrityMismatch
+        if (stored.sha256 or self._sha256(key)) != payload.digest().hex():
+            raise IntegrityMismatch
+
+    def _sha256(self, key: str) -> str:
+        """Read it all back: the price of an object in parts, whose checksum is of the parts' checksums."""
+        digest = sha256()
+        for buffer in self.get(key):
+            digest.update(buffer)
+        return digest.hexdigest()
+
+    def head(self, key: str) -> Stored | None:
+        """What is stored under this key, None if nothing is."""
+        with translated():
+            try:
+                found = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            except self._client.exceptions.ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return None
+                raise
+        return Stored(key, found["ContentLength"], found.get("ContentType", ""), _whole(found.get("ChecksumSHA256")))
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """The object's bytes, a MiB at a time."""
+        with translated():
+            body = self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            try:
+                yield from body.iter_chunks(_BUFFER)
+            finally:
+                body.close()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Every key that begins so, in order."""
+        with translated():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"]
+
+    def check(self) -> None:
+        """Raises StoreDenied or StoreUnavailable if the bucket cannot be reached with these credentials."""
+        with translated():
+            self._client.head_bucket(Bucket=self.bucket)
+
+    def close(self) -> None:
+        self._shelf.close()
+        self._client.close()
+
+
+def _whole(checksum: str | None) -> str | None:
+    """Hex of a checksum over the whole object; a composite one ends in the number of parts and says nothing about it."""
+    return None if checksum is None or "-" in checksum else b64decode(checksum).hex()
+
+
+def _client(
+    session: Any, endpoint_url: str | None, region: str | None, max_connections: int, connect_s: float, timeout_s: float
+) -> Any:
+    region = region or session.region_name or "us-east-1"
+    given = endpoint_url or session.client("s3", region_name=region).meta.endpoint_url
+    config = Config(
+        signature_version="s3v4",
+        # The checksum proves the body, over http as well; hashing it again for the signature proves nothing more.
+        s3={"addressing_style": "auto" if is_amazon(given) else "path", "payload_signing_enabled": False},
+        # Stores that do not know the newer checksums keep them inside the object. Ours is given explicitly.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # The row's clock is the retry authority; one more try is for a kept connection that was closed meanwhile.
+        retries={"mode": "standard", "total_max_attempts": 2},
+        connect_timeout=connect_s,
+        read_timeout=timeout_s,
+        max_pool_connections=max_connections,
+    )
+    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)

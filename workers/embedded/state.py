@@ -80,7 +80,7 @@ class State:
     def save(self) -> None:
         """Whole or not at all: a reader never sees half a file."""
         new = self.directory / f"{FILE}.new"
-        content = {key: value for key, value in asdict(self).items() if key != "directory"}
+        content = asdict(self) | {"directory": str(self.directory)}
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(content, file, indent=1)
         new.replace(self.directory / FILE)
@@ -135,5 +135,6 @@ def load(directory: Path) -> State:
         return State(directory)
     except (OSError, ValueError) as error:
         raise StateUnusable(f"{directory / FILE} cannot be read: remove the folder to start afresh") from error
-    content["processes"] = {name: Seen(**seen) for name, seen in content["processes"].items()}
-    return State(directory, **content)
+    is_copy = content.pop("directory") != str(directory)  # then the processes are the original's: not ours to end
+    processes = {} if is_copy else {name: Seen(**seen) for name, seen in content.pop("processes").items()}
+    return State(directory, **content | {"processes": processes})

@@ -77,7 +77,7 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
       AND (q.dispatched_until IS NULL OR q.dispatched_until <= now())
     RETURNING q.id, q.org_id, picked.round, picked.turn
 )
-SELECT id, org_id, (SELECT n FROM room) FROM marked ORDER BY round, turn
+SELECT id, org_id FROM marked ORDER BY round, turn
 """
 
 _UNMARK = """
@@ -93,34 +93,21 @@ class Due:
     org_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What one look gave: rows in the order of their turns, and whether the window was what ended it."""
-
-    due: tuple[Due, ...]
-    window_full: bool
-
-
 def lead(connection: psycopg.Connection[Any]) -> bool:
     """Become the dispatcher, for as long as this connection lives; False while another one is."""
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_LOCK,)).fetchone()
     return bool(row and row[0])
 
 
-def pick(
-    connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta
-) -> Round:
-    """Mark the rows whose turn it is as dispatched until ``expires`` from now, and return them, committed."""
-    with connection.transaction():
-        rows: Sequence[tuple[UUID, UUID, int]] = connection.execute(
-            _PICK, {"after": after, "window": window, "cap": cap, "expires": expires}
-        ).fetchall()
-    return Round(
-        due=tuple(Due(id=row[0], org_id=row[1]) for row in rows), window_full=bool(rows) and len(rows) >= rows[0][2]
-    )
+def pick(connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta) -> list[Due]:
+    """Mark the rows whose turn it is as dispatched until ``expires`` from now; return them, committed, in their order.
+
+    ``after`` is the organisation served last (``NOBODY`` at first): the turns begin behind it.
+    """
+    parameters = {"after": after, "window": window, "cap": cap, "expires": expires}
+    return [Due(*row) for row in connection.execute(_PICK, parameters).fetchall()]
 
 
 def unmark(connection: psycopg.Connection[Any], due: Sequence[Due]) -> None:
     """Take the marks back, because the doorbells could not be rung."""
-    with connection.transaction():
-        connection.execute(_UNMARK, {"ids": [row.id for row in due]})
+    connection.execute(_UNMARK, {"ids": [row.id for row in due]})

@@ -1,0 +1,67 @@
+"""The Celery application: how a worker process starts, what it refuses to start with, and how it stops."""
+
+import os
+import sys
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging, worker_shutting_down
+
+from schema.roles import WORKER, UnsafeLoginError, refuse_unsafe_login
+from workers.pipeline import build_uploader
+from workers.settings import SettingsError, WorkerSettings
+from workers.telemetry import configure_logging
+from workers.upload import Uploader
+
+app = Celery("recordings", include=["tasks.upload"])
+app.config_from_object("celeryconfig")
+
+_lock = threading.Lock()
+_built: dict[int, Uploader] = {}
+
+
+@app.add_defaults
+def _broker() -> dict[str, str]:
+    # Asked for when the configuration is first used, not at import. The stand-in names what is missing wherever Celery
+    # reports that it could not connect; a worker does not get that far (see _refuse_to_start).
+    return {"broker_url": os.environ.get("REDIS_URL") or "redis://REDIS_URL-is-not-set"}
+
+
+def uploader() -> Uploader:
+    """This process's own: built at its first task, after any fork, and never shared across one."""
+    pid = os.getpid()
+    with _lock:
+        if pid not in _built:
+            _built.clear()
+            slots = int(app.conf.worker_concurrency or 1)
+            _built[pid] = build_uploader(WorkerSettings.load(), worker=_name(), slots=slots)
+        return _built[pid]
+
+
+def _name() -> str:
+    return str(app.conf.get("recordings_worker_name") or f"worker@{os.getpid()}")
+
+
+@setup_logging.connect
+def _log_json(**_: Any) -> None:
+    configure_logging()
+
+
+@celeryd_init.connect
+def _check_before_start(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """Refuse to start with missing settings, or with a login that row-level security does not bind (DESIGN section 3)."""
+    conf.recordings_worker_name = sender
+    if options.get("concurrency"):
+        conf.worker_concurrency = options["concurrency"]
+    try:
+        refuse_unsafe_login(WorkerSettings.load().dsn, wanted=WORKER)
+    except (SettingsError, UnsafeLoginError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    for built in _built.values():
+        built.drain.begin()

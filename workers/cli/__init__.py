@@ -1,0 +1,31 @@
+"""The ``recordings`` command. One file a group of commands; what they do lives in the rooms beside this one."""
+
+import typer
+
+from workers.cli import dispatcher, enqueue, flower, keys, migrate, orgs, status, up
+from workers.cli.faults import plainly
+
+app = typer.Typer(
+    name="recordings",
+    help="Call recordings, from a provider's expiring URL into each organisation's own storage.",
+    epilog="Start here: recordings demo. Or: recordings up --detach, then recordings env --role call_handler.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(up.env)
+app.command()(migrate.migrate)
+app.command()(enqueue.enqueue)
+app.command()(status.status)
+app.command()(dispatcher.dispatcher)
+app.command()(flower.flower)
+app.add_typer(orgs.app, name="orgs")
+app.add_typer(keys.app, name="keys")
+
+
+def main() -> None:
+    """Run a command. A mistake of the user's, or a server that is away, is a sentence and an exit code."""
+    with plainly():
+        app()

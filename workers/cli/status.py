@@ -1,0 +1,75 @@
+"""``recordings status``: how the queue stands."""
+
+import json
+import time
+from typing import Annotated
+
+import psycopg
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from workers.cli.options import JsonOption, database_url
+from workers.progress import Progress, read_progress
+
+_EVERY_S = 1.0
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, every second.")] = False,  # noqa: FBT002
+    json_out: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Show uploads by organisation, what is late, and what has failed, as recording_ops."""
+    with psycopg.connect(database_url("ops"), autocommit=True) as connection:
+        if json_out:
+            typer.echo(json.dumps(read_progress(connection).as_json()))
+        elif watch:
+            _watch(connection)
+        else:
+            Console().print(_view(read_progress(connection)))
+
+
+def _watch(connection: psycopg.Connection) -> None:  # type: ignore[type-arg]
+    with Live(_view(read_progress(connection)), refresh_per_second=4) as live:
+        try:
+            while True:
+                time.sleep(_EVERY_S)
+                live.update(_view(read_progress(connection)))
+        except KeyboardInterrupt:
+            return
+
+
+def _view(progress: Progress) -> Group:
+    return Group(_organisations(progress), *_failures(progress), _next(progress))
+
+
+def _organisations(progress: Progress) -> Table:
+    table = Table("organisation", "pending", "processing", "completed", "failed", "")
+    for column in table.columns[1:5]:
+        column.justify = "right"
+    for row in progress.organisations:
+        counts = (row.pending, row.processing, row.completed, row.failed)
+        table.add_row(row.name, *map(str, counts), row.status if row.status != "active" else "")
+    return table
+
+
+def _failures(progress: Progress) -> list[Table]:
+    if not progress.failures:
+        return []
+    table = Table("open failures", "rows", "given up")
+    for row in progress.failures:
+        table.add_row(row.code, str(row.open), str(row.given_up))
+    return [table]
+
+
+def _next(progress: Progress) -> Text:
+    overdue = sum(worker.overdue for worker in progress.workers)
+    if not progress.organisations:
+        return Text("no organisations yet: recordings orgs create NAME")
+    if overdue:
+        return Text(f"{overdue} uploads have outlived their lease: a worker died; another takes them over", "yellow")
+    if progress.oldest_due_s is not None:
+        return Text(f"the oldest due upload has waited {progress.oldest_due_s:.1f} s", "dim")
+    return Text("nothing is due", "dim")

@@ -1,0 +1,59 @@
+"""The composition root of a worker process: the one place that turns settings into connections."""
+
+from datetime import timedelta
+from random import SystemRandom
+
+from sqlalchemy import Engine, create_engine
+
+from workers.copy import Limits
+from workers.credentials import SealKey
+from workers.drain import Drain
+from workers.queue import Queue
+from workers.retry import RetryPolicy
+from workers.settings import WorkerSettings
+from workers.sources import Fetcher
+from workers.store import Store
+from workers.upload import Uploader
+
+
+def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uploader:
+    """Everything that the slots of a worker process share. Call it after the process has forked, never before: a
+    connection used on both sides of a fork hands one side the other's rows."""
+    seal_key = settings.seal_key
+    return Uploader(
+        queue=Queue(_engine(settings, slots), worker, timedelta(seconds=settings.lease_s)),
+        fetcher=Fetcher(
+            settings.private_source_networks,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        ),
+        store=Store(
+            bucket=settings.bucket,
+            endpoint_url=settings.s3_endpoint_url,
+            region=settings.region,
+            sse=settings.sse,
+            max_connections=slots * 2,
+        ),
+        limits=Limits(max_bytes=settings.max_bytes, deadline_s=settings.transfer_deadline_s),
+        policy=RetryPolicy(
+            base_s=settings.retry_base_s,
+            cap_s=settings.retry_cap_s,
+            max_age_s=settings.max_age_s,
+            not_ready_for_s=settings.not_ready_for_s,
+        ),
+        seal_keys=(SealKey.parse(seal_key.get_secret_value()),) if seal_key else (),
+        drain=Drain(settings.drain_s),
+        rng=SystemRandom(),
+    )
+
+
+def _engine(settings: WorkerSettings, slots: int) -> Engine:
+    # A slot holds a connection for a statement at a time, never during a transfer: half as many would do as well, but a
+    # slot that waits for one waits with a lease running.
+    return create_engine(
+        settings.sqlalchemy_url,
+        pool_size=slots,
+        max_overflow=2,
+        pool_timeout=10,
+        connect_args={"application_name": "recordings-worker", "connect_timeout": 5},
+    )

@@ -1,0 +1,94 @@
+"""How the queue stands, as an operator sees it: counts by organisation, what is late, what has failed and why."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+# Settled rows of an organisation are counted, and that grows with its history; what is unsettled comes from indexes.
+_BY_ORGANISATION = """
+SELECT o.id, o.name, o.status,
+       count(q.id) FILTER (WHERE q.status = 'pending'), count(q.id) FILTER (WHERE q.status = 'processing'),
+       count(q.id) FILTER (WHERE q.status = 'completed'), count(q.id) FILTER (WHERE q.status = 'failed')
+FROM public.organizations AS o LEFT JOIN public.recording_upload_queue AS q ON q.org_id = o.id
+GROUP BY o.id ORDER BY o.name, o.id
+"""
+
+_LATE = """
+SELECT extract(epoch FROM now() - min(next_attempt_at))::double precision
+FROM public.recording_upload_queue WHERE status = 'pending' AND next_attempt_at <= now()
+"""
+
+_FAILURES = """
+SELECT error_code, count(*), count(given_up_at) FROM public.failed_recording_uploads
+WHERE resolved_at IS NULL GROUP BY error_code ORDER BY count(*) DESC, error_code
+"""
+
+_WORKERS = """
+SELECT worker, count(*), count(*) FILTER (WHERE lease_expires_at <= now())
+FROM public.recording_upload_queue WHERE status = 'processing' GROUP BY worker ORDER BY worker
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationProgress:
+    org_id: UUID
+    name: str
+    status: str
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailures:
+    """``given_up`` of them wait for a person; the others for their next try."""
+
+    code: str
+    open: int
+    given_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusyWorker:
+    """``overdue`` of its uploads have outlived their lease."""
+
+    worker: str
+    processing: int
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    organisations: tuple[OrganisationProgress, ...]
+    failures: tuple[OpenFailures, ...]
+    workers: tuple[BusyWorker, ...]
+    #: How long the row that has waited longest past its time has waited; None when nothing is due.
+    oldest_due_s: float | None
+
+    def total(self, status: str) -> int:
+        return sum(int(getattr(organisation, status)) for organisation in self.organisations)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "uploads": {status: self.total(status) for status in ("pending", "processing", "completed", "failed")},
+            "oldest_due_s": self.oldest_due_s,
+            "organisations": [asdict(row) | {"org_id": str(row.org_id)} for row in self.organisations],
+            "open_failures": [asdict(row) for row in self.failures],
+            "workers": [asdict(row) for row in self.workers],
+        }
+
+
+def read_progress(connection: psycopg.Connection[Any]) -> Progress:
+    """Read it in one snapshot, as login ``recording_ops``."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        late = connection.execute(_LATE).fetchone()
+        return Progress(
+            organisations=tuple(OrganisationProgress(*row) for row in connection.execute(_BY_ORGANISATION)),
+            failures=tuple(OpenFailures(*row) for row in connection.execute(_FAILURES)),
+            workers=tuple(BusyWorker(*row) for row in connection.execute(_WORKERS)),
+            oldest_due_s=late[0] if late else None,
+        )

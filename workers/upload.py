@@ -1,0 +1,127 @@
+"""One attempt at one upload, from the doorbell to the settled row: claim, copy, settle (DESIGN section 6)."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+import psycopg
+from structlog.stdlib import BoundLogger
+
+from workers.copy import Limits, copy
+from workers.credentials import Credentials, SealKey, unseal
+from workers.drain import Drain
+from workers.errors import AttemptError, Interrupted, LeaseLost
+from workers.heartbeat import Heartbeat
+from workers.queue import Queue
+from workers.retry import RetryPolicy, decide
+from workers.sources import Fetcher, resolve
+from workers.store import Store
+from workers.telemetry import log
+from workers.uploads import Copied, Upload
+
+_SETTLE_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """What a worker process holds for all its attempts. Its slots share it; all of it is thread-safe."""
+
+    queue: Queue
+    fetcher: Fetcher
+    store: Store
+    limits: Limits
+    policy: RetryPolicy
+    seal_keys: tuple[SealKey, ...]
+    drain: Drain
+    rng: Random
+
+    def carry_out(self, grant: str, upload_id: UUID) -> None:
+        """Answer a doorbell. Whatever comes of it stands in the row, with a code; nothing is returned or raised but a
+        fault of our own, or of the database for longer than the lease (the row then waits for its lease to end)."""
+        if self.drain.begun:
+            return
+        try:
+            upload = self.queue.claim(grant, upload_id)
+        except psycopg.errors.InsufficientPrivilege:
+            log("worker").warning("grant_refused", upload_id=str(upload_id))
+            return
+        if upload is None:
+            log("worker").info("doorbell_stale", upload_id=str(upload_id))
+            return
+        _Attempt(self, grant, upload).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    uploader: Uploader
+    grant: str
+    upload: Upload
+    started: float = 0.0
+
+    def run(self) -> None:
+        attempt = replace(self, started=time.monotonic())
+        try:
+            attempt.settle(attempt.outcome())
+        except LeaseLost:
+            attempt.log.warning("lease_lost")
+
+    @property
+    def log(self) -> BoundLogger:
+        return log("worker").bind(
+            upload_id=str(self.upload.id), org_id=str(self.upload.org_id), attempt=self.upload.attempt
+        )
+
+    def outcome(self) -> Copied | AttemptError | Interrupted:
+        """Copy, and say how it went. The lease is the only thing that can be lost on the way."""
+        worker = self.uploader
+        heartbeat = Heartbeat(worker.queue, self.grant, self.upload, worker.drain)
+        try:
+            request = resolve(self.upload, self._credentials())
+            return copy(
+                self.upload,
+                request,
+                fetcher=worker.fetcher,
+                store=worker.store,
+                limits=worker.limits,
+                heartbeat=heartbeat,
+            )
+        except (AttemptError, Interrupted) as ending:
+            return ending
+
+    def settle(self, outcome: Copied | AttemptError | Interrupted) -> None:
+        """Write the outcome down, in one transaction. With the database away it is tried for as long as the lease."""
+        write = self._writer(outcome)
+        give_up_at = time.monotonic() + self.uploader.queue.lease.total_seconds()
+        while True:
+            try:
+                return write()
+            except psycopg.OperationalError:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(_SETTLE_PAUSE_S)
+
+    def _writer(self, outcome: Copied | AttemptError | Interrupted) -> Callable[[], None]:
+        queue, grant, upload = self.uploader.queue, self.grant, self.upload
+        elapsed_s = time.monotonic() - self.started
+        total_ms = round(elapsed_s * 1000)
+        if isinstance(outcome, Copied):
+            self.log.info("upload_completed", size_bytes=outcome.size_bytes, total_ms=total_ms)
+            return lambda: queue.complete(grant, upload, outcome, total_ms=total_ms)
+        if isinstance(outcome, Interrupted):
+            self.log.info("upload_put_back", total_ms=total_ms)
+            return lambda: queue.put_back(grant, upload, total_ms=total_ms)
+        # The database's clock, moved on by ours: the two may differ, a stretch of time does not.
+        now = upload.claimed_at + timedelta(seconds=elapsed_s)
+        policy = replace(self.uploader.policy, max_failures=upload.max_failures)
+        decision = decide(outcome, upload.failures, now - upload.created_at, now, self.uploader.rng, policy)
+        self.log.warning("upload_failed", code=outcome.code, decision=type(decision).__name__, total_ms=total_ms)
+        return lambda: queue.fail(grant, upload, outcome, decision, total_ms=total_ms)
+
+    def _credentials(self) -> Credentials | None:
+        upload = self.upload
+        if upload.sealed_credentials is None:
+            return None
+        return unseal(self.uploader.seal_keys, upload.org_id, upload.provider, upload.sealed_credentials)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from time import monotonic
+from typing import Self
 
 from workers.errors import AttemptError, SourceBlocked, SourceError, SourceTimeout, SourceTruncated, SourceUnreachable
 from workers.sources.address import AddressRules, Network
@@ -46,11 +47,9 @@ class Fetcher:
     def open(self, request: Request) -> Body:
         """The recording's body, from its first byte. Raises errors.* only; redirects and all, answers within the two
         timeouts' sum or so, so that a lease is not lost to a provider that leads around."""
-        first = target = Target.parse(request.url)
-        expires_at = monotonic() + self._open_within_s
+        target, expires_at = Target.parse(request.url), monotonic() + self._open_within_s
+        authorization = request.authorization_for(target.origin.host)
         for _ in range(MAX_REDIRECTS + 1):
-            # Once away from where it began, a request has lost its credentials for good.
-            authorization = request.authorization_for(target.origin.host) if target.origin == first.origin else None
             wire, response = self._ask(target, authorization, {}, expires_at)
             if response.status not in _REDIRECTS:
                 return self._body(request, target, authorization, wire, response)
@@ -58,16 +57,24 @@ class Fetcher:
             self._let_go(target.origin, wire, response)
             if not location:
                 raise SourceError("The provider redirected to nowhere.")
-            target = target.redirected(location)
+            before, target = target, target.redirected(location)
+            if target.origin != before.origin:
+                authorization = None  # for good: coming back does not bring it back
         raise SourceBlocked("The provider redirected too often.")
 
     def close(self) -> None:
         self._shelf.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _body(
         self, request: Request, target: Target, authorization: str | None, wire: Wire, response: HTTPResponse
     ) -> Body:
-        failure = request.failure(response.status, response.headers)
+        failure = request.failure(response.status, response.headers.get("Retry-After"))
         if failure is not None:
             self._let_go(target.origin, wire, response)
             raise failure

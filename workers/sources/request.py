@@ -1,6 +1,5 @@
 """What to fetch, with which credentials, and what the provider's answers mean: an adapter's whole result."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import time
@@ -39,7 +38,7 @@ class Request:
         own = any(host == name or (name.startswith(".") and host.endswith(name)) for name in self.authorization_hosts)
         return self.authorization if own else None
 
-    def failure(self, status: int, headers: Mapping[str, str]) -> AttemptError | None:
+    def failure(self, status: int, retry_after: str | None) -> AttemptError | None:
         """What an answer with this status means for the attempt; None: the recording follows (DESIGN section 7)."""
         if status == OK:
             return None
@@ -51,7 +50,7 @@ class Request:
             return SourceGone()
         if status in _NOT_READY:
             return SourceNotReady()
-        wait_s = retry_after_s(headers.get("Retry-After"), now=time())
+        wait_s = retry_after_s(retry_after, now=time())
         if status == _TOO_MANY or (status == _UNAVAILABLE and wait_s is not None):
             return SourceThrottled(retry_after_s=wait_s)
         return SourceError(f"The provider answered with status {status}.")

@@ -1,5 +1,5 @@
-"""Which audio is this? Answered from the first bytes, never from a header or a file name: providers send error pages with
-status 200 and ``audio/x-wav`` on them, and a page stored as a recording is a recording lost (DESIGN section 8)."""
+"""Which audio is this? Answered from the first bytes, never from a header or a file name: providers send error pages
+with status 200 and ``audio/x-wav`` on them, and a page stored as a recording is a recording lost (DESIGN section 8)."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Where the bucket is, and the signed head of a request to it.
 
-The hot path leaves boto3, whose calls cost ten times the rest of a small upload, but not its judgement: endpoint, region
-and credentials are what boto3 resolved, and the signature is made by botocore's own signer.
+The hot path leaves boto3, whose calls cost ten times the rest of a small upload, but not its judgement: endpoint,
+region and credentials are what boto3 resolved, and the signature is made by botocore's own signer.
 """
 
 import ssl
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
-from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -88,9 +88,9 @@ def copy(
     heartbeat: Callable[[], None],
     clock: Callable[[], float] = monotonic,
 ) -> Copied:
-    """Copy the recording to its key. ``heartbeat`` is called about once a second or once a buffer while the source sends
-    (a silent one: once a read timeout) and may raise to stop it all: nothing is stored then. Raises errors.* only; an
-    equal object that is there already counts as copied."""
+    """Copy the recording to its key. ``heartbeat`` is called once a buffer, and about once a second while the source is
+    slow (a silent one: once a read timeout), and may raise to stop it all: nothing is stored then. Raises errors.*
+    only; an equal object that is there already counts as copied."""
     pipe = _Pipe(limits, heartbeat, clock)
     with pipe.open(fetcher, request) as body:
         if (body.length or 0) > limits.max_bytes:

@@ -27,8 +27,8 @@ Part = dict[str, Any]
 
 
 def part_size(number: int, length: int | None) -> int:
-    """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is known,
-    twice the size after every thousand where it is not (8 GB, 24 GB, 56 GB …)."""
+    """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is
+    known, twice the size after every thousand where it is not (8 GB, 24 GB, 56 GB …)."""
     if length is not None:
         return PART * max(1, -(-length // (PART * MOST_PARTS)))
     return min(PART << (number - 1) // _GROWTH_EVERY, _LARGEST_PART)
@@ -53,7 +53,7 @@ def parts_of(payload: Payload) -> Iterator[bytearray | memoryview]:
 
 
 def _fill(into: memoryview, carry: memoryview, payload: Payload) -> tuple[int, memoryview]:
-    """Fill ``into``; what of the payload's last buffer did not fit is carried on (it stays valid: no other was asked)."""
+    """Fill ``into``; what of the payload's last buffer did not fit is carried on (valid still: no other was asked)."""
     filled, some = 0, carry
     while True:
         count = min(len(some), len(into) - filled)

@@ -1,5 +1,5 @@
-"""One recording, one PUT: the way of nearly every upload. Create-only, checked by the store against the SHA-256 that ends
-the body, on a kept-alive connection, in constant memory."""
+"""One recording, one PUT: the way of nearly every upload. Create-only, checked by the store against the SHA-256 that
+ends the body, on a kept-alive connection, in constant memory."""
 
 import socket
 import ssl
@@ -31,7 +31,7 @@ class Answer:
     sha256: str | None
 
 
-class _Broken(Exception):  # noqa: N818 - caught where it is raised for
+class _Broken(Exception):
     """The connection failed before an answer."""
 
 
@@ -55,7 +55,7 @@ class _Send:
 
 @dataclass(slots=True)
 class SinglePut:
-    """``credentials`` gives botocore's, refreshed as they age (roles), frozen for the request. Threads share the shelf."""
+    """``credentials`` gives botocore's, refreshed as they age (roles), frozen for the request. Safe for threads."""
 
     bucket: Bucket
     credentials: Callable[[], Any]

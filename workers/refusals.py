@@ -1,10 +1,10 @@
-"""What the object store's answers mean for an attempt: the only place that knows S3's error codes (DESIGN section 7)."""
+"""What the object store's answers mean for an attempt: the one place that knows S3's error codes (DESIGN section 7)."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import (  # type: ignore[import-untyped]
+from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     NoCredentialsError,
@@ -35,7 +35,7 @@ _MISCONFIGURED = frozenset(
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 
 
-class ObjectExists(Exception):  # noqa: N818 - not an error: the create-only write met an earlier one
+class ObjectExists(Exception):
     """There is an object under this key already; whether it is the same one is to be found out."""
 
 

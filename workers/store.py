@@ -10,17 +10,17 @@ from hashlib import sha256
 from itertools import chain
 from typing import Any, Self
 
-import boto3  # type: ignore[import-untyped]
-import botocore.session  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.httpsession import get_cert_path  # type: ignore[import-untyped]
+import boto3
+import botocore.session
+from botocore.httpsession import get_cert_path
 
-from workers.bucket import Bucket, is_amazon
+from workers.bucket import Bucket
 from workers.errors import IntegrityMismatch, StoreUnavailable
 from workers.multipart import Multipart, parts_of
 from workers.payload import Payload
 from workers.put import SinglePut
 from workers.refusals import ObjectExists, translated
+from workers.s3_client import s3_client
 from workers.wire import Shelf
 
 SINGLE_LIMIT = 5_000_000_000
@@ -57,7 +57,14 @@ class Store:
         self.bucket = bucket
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
-        self._client = _client(session, endpoint_url, region, max_connections, connect_timeout_s, timeout_s)
+        self._client = s3_client(
+            session,
+            endpoint_url=endpoint_url,
+            region=region,
+            max_connections=max_connections,
+            connect_timeout_s=connect_timeout_s,
+            timeout_s=timeout_s,
+        )
         place = Bucket.at(self._client.meta.endpoint_url, bucket, self._client.meta.region_name)
         ca_file = get_cert_path(core.get_config_variable("ca_bundle") or True)
         self._shelf = Shelf(places=max_connections)
@@ -155,24 +162,3 @@ class Store:
 def _whole(checksum: str | None) -> str | None:
     """Hex of a checksum over the whole object; a composite one ends in the number of parts and says nothing about it."""
     return None if checksum is None or "-" in checksum else b64decode(checksum).hex()
-
-
-def _client(
-    session: Any, endpoint_url: str | None, region: str | None, max_connections: int, connect_s: float, timeout_s: float
-) -> Any:
-    region = region or session.region_name or "us-east-1"
-    given = endpoint_url or session.client("s3", region_name=region).meta.endpoint_url
-    config = Config(
-        signature_version="s3v4",
-        # The checksum proves the body, over http as well; hashing it again for the signature proves nothing more.
-        s3={"addressing_style": "auto" if is_amazon(given) else "path", "payload_signing_enabled": False},
-        # Stores that do not know the newer checksums keep them inside the object. Ours is given explicitly.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        # The row's clock is the retry authority; one more try is for a kept connection that was closed meanwhile.
-        retries={"mode": "standard", "total_max_attempts": 2},
-        connect_timeout=connect_s,
-        read_timeout=timeout_s,
-        max_pool_connections=max_connections,
-    )
-    return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)

@@ -1,7 +1,6 @@
 """A real object store, and a provider that misbehaves when told to."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,11 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.waiting import until
+from tests.pipeline.s3_server import S3Server
 from workers.demo.provider import Provider
 from workers.embedded import ports
 from workers.embedded.bucket import Access
-from workers.embedded.process import Process
 from workers.embedded.ready import wait_ready
 from workers.embedded.seaweedfs import PORTS, SeaweedFS
 from workers.sources import Fetcher
@@ -22,27 +20,6 @@ from workers.store import Store
 from workers.uploads import Upload
 
 LOOPBACK = ip_network("127.0.0.0/8")
-
-
-@dataclass
-class S3Server:
-    """SeaweedFS with a bucket; ``access`` is a worker's."""
-
-    seaweedfs: SeaweedFS
-    access: Access
-    process: Process
-
-    def restart(self) -> None:
-        self.process.stop()
-        self.process = wait_ready([self.seaweedfs])["seaweedfs"]
-
-    def store(self, **changes: str) -> Store:
-        """A store of this server, as this worker or another."""
-        access = replace(self.access, **changes)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ACCESS_KEY_ID", access.access_key_id)
-            patch.setenv("AWS_SECRET_ACCESS_KEY", access.secret_access_key)
-            return Store(bucket=access.bucket, endpoint_url=access.endpoint_url, region=access.region)
 
 
 @pytest.fixture(scope="session")
@@ -91,9 +68,3 @@ def upload() -> Callable[..., Upload]:
 @pytest.fixture
 def key() -> str:
     return f"tests/{uuid4()}.wav"
-
-
-def gone(store: Store, key: str) -> bool:
-    """Nothing under this key, and nothing arriving late either."""
-    until(lambda: store.head(key) is None, timeout_s=2.0)
-    return store.head(key) is None

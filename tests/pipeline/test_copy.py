@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import S3Server, gone
+from tests.pipeline.s3_server import S3Server, gone
 from workers import errors
 from workers.copy import Limits, copy
 from workers.demo import behaviours as do

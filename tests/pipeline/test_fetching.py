@@ -202,7 +202,7 @@ def test_headers_that_trickle_in_do_not_hold_a_slot(fetcher: Fetcher) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        impatient = Fetcher(fetcher._dialer.rules.networks, connect_timeout_s=0.3, read_timeout_s=0.5)  # noqa: SLF001
+        impatient = Fetcher(fetcher._dialer.rules.networks, connect_timeout_s=0.3, read_timeout_s=0.5)
         began = monotonic()
         with pytest.raises(errors.SourceTimeout):
             fetch(impatient, f"http://127.0.0.1:{server.getsockname()[1]}/a.wav")

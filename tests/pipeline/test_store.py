@@ -7,18 +7,11 @@ from itertools import repeat
 
 import pytest
 
-from tests.pipeline.conftest import S3Server, gone
+from tests.pipeline.s3_server import MIB, S3Server, gone, payload
 from workers import errors
 from workers.demo.recordings import wav
 from workers.payload import Payload
 from workers.store import Store
-
-MIB = 1024 * 1024
-
-
-def payload(data: bytes, *, step: int = 300_000, knows_length: bool = True) -> Payload:
-    views = (memoryview(data)[start : start + step] for start in range(0, len(data), step))
-    return Payload(views, length=len(data) if knows_length else None)
 
 
 def stopping(data: bytes, error: BaseException) -> Iterator[memoryview]:
@@ -62,7 +55,7 @@ def test_an_object_of_unknown_length_is_stored_whole(store: Store, key: str, siz
 @pytest.mark.parametrize("size", [200_000, 9 * MIB])
 def test_the_same_object_twice_is_one_object_and_no_error(
     store: Store, key: str, size: int, knows_length: bool
-) -> None:  # noqa: FBT001
+) -> None:
     data = wav(2, size)
     for _ in range(2):
         store.put(key, "audio/wav", payload(data, knows_length=knows_length))
@@ -125,7 +118,7 @@ def test_an_interrupted_upload_in_parts_is_aborted(store: Store, key: str) -> No
     with pytest.raises(errors.LeaseLost):
         store.put(key, "audio/wav", Payload(endless()))
     assert gone(store, key)
-    uploads = store._client.list_multipart_uploads(Bucket=store.bucket, Prefix=key)  # noqa: SLF001
+    uploads = store._client.list_multipart_uploads(Bucket=store.bucket, Prefix=key)
     assert not uploads.get("Uploads")
 
 
@@ -137,7 +130,7 @@ def test_a_body_that_ends_before_its_length_leaves_no_object(store: Store, key: 
 
 def test_the_store_serves_the_content_type_and_no_coding(store: Store, key: str) -> None:
     store.put(key, "audio/mpeg", payload(b"x" * 100))
-    found = store._client.head_object(Bucket=store.bucket, Key=key)  # noqa: SLF001
+    found = store._client.head_object(Bucket=store.bucket, Key=key)
     assert found["ContentType"] == "audio/mpeg"
     assert "ContentEncoding" not in found
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.pipeline.test_store import MIB, payload
+from tests.pipeline.s3_server import MIB, payload
 from tests.pipeline.unhelpful_store import Script, unhelpful_store
 from workers import errors
 from workers.bucket import Bucket
@@ -55,7 +55,7 @@ def test_every_refusal_says_who_acts_next(
     status: int,
     code: str,
     expected: type[errors.AttemptError],
-    knows_length: bool,  # noqa: FBT001
+    knows_length: bool,
 ) -> None:
     refusing.script.status, refusing.script.code = status, code
     with pytest.raises(expected):

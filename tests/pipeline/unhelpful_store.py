@@ -40,8 +40,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.answer(f"<Error><Code>{script.code}</Code></Error>".encode() if script.code else b"")
 
-    do_POST = do_PUT
-    do_DELETE = do_PUT
+    def do_POST(self) -> None:
+        self.do_PUT()
+
+    def do_DELETE(self) -> None:
+        self.do_PUT()
 
     def do_HEAD(self) -> None:
         self.script.seen.append((f"{self.command} {self.path}", {}))

@@ -1,4 +1,4 @@
-"""Recordings that cost nothing to keep: real WAV files (8 kHz, mono, 16 bit) that are a function of a seed and a size."""
+"""Recordings that cost nothing to keep: real WAV files (8 kHz, mono, 16 bit), functions of a seed and a size."""
 
 import struct
 from collections.abc import Iterator

@@ -27,5 +27,5 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"https": Https(), "twilio": 
 
 
 def resolve(upload: Upload, credentials: Credentials | None, *, adapters: Mapping[str, Adapter] = ADAPTERS) -> Request:
-    """The request for this upload, by its provider; a provider without an adapter of its own is fetched as ``https``."""
+    """The request for this upload, by its provider; one without an adapter of its own is fetched as ``https``."""
     return adapters.get(upload.provider, Https()).request(upload, credentials)

@@ -1,8 +1,8 @@
 """May this address be fetched from? Pure: no name is resolved here, no socket opened.
 
-A recording's URL comes from outside. Whoever can choose it must not be able to point a worker at the machine itself, its
-network, or the cloud's metadata service. The rules are explicit networks, not ``ipaddress.is_global``, whose answers
-changed between Python releases (192.0.0.0/24, 64:ff9b:1::/48, 2002::/16).
+A recording's URL comes from outside. Whoever can choose it must not be able to point a worker at the machine itself,
+its network, or the cloud's metadata service. The rules are explicit networks, not ``ipaddress.is_global``, whose
+answers changed between Python releases (192.0.0.0/24, 64:ff9b:1::/48, 2002::/16).
 """
 
 from collections.abc import Sequence

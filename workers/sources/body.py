@@ -1,5 +1,5 @@
-"""The bytes of one recording as they arrive, whole or not at all: a body that ends early is an error, never a short file.
-Where the provider allows it, a broken read goes on from where it broke."""
+"""The bytes of one recording as they arrive, whole or not at all: a body that ends early is an error, never a short
+file. Where the provider allows it, a broken read goes on from where it broke."""
 
 import re
 from collections.abc import Callable

@@ -1,8 +1,10 @@
 """What to fetch, with which credentials, and what the provider's answers mean: an adapter's whole result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from time import time
+from types import MappingProxyType
 
 from workers.errors import (
     AttemptError,
@@ -14,12 +16,13 @@ from workers.errors import (
 )
 
 OK = 200
-_NOT_READY = (202, 425)
-_REFUSED = (401, 402, 403)
 _NOT_FOUND = 404
-_GONE = (410, 451)
+_REFUSED = (401, 402, 403)
 _TOO_MANY = 429
 _UNAVAILABLE = 503
+_MEANINGS: Mapping[int, type[AttemptError]] = MappingProxyType(
+    {202: SourceNotReady, 410: SourceGone, 425: SourceNotReady, 451: SourceGone, _TOO_MANY: SourceThrottled}
+)
 _LONGEST_WAIT_S = 86_400.0
 
 
@@ -42,18 +45,12 @@ class Request:
         """What an answer with this status means for the attempt; None: the recording follows (DESIGN section 7)."""
         if status == OK:
             return None
-        if status in _REFUSED:
-            return self.refused()
-        if status == _NOT_FOUND:
-            return self.not_found()
-        if status in _GONE:
-            return SourceGone()
-        if status in _NOT_READY:
-            return SourceNotReady()
         wait_s = retry_after_s(retry_after, now=time())
         if status == _TOO_MANY or (status == _UNAVAILABLE and wait_s is not None):
             return SourceThrottled(retry_after_s=wait_s)
-        return SourceError(f"The provider answered with status {status}.")
+        own = {_NOT_FOUND: self.not_found, **dict.fromkeys(_REFUSED, self.refused)}
+        meaning = own.get(status) or _MEANINGS.get(status)
+        return SourceError(f"The provider answered with status {status}.") if meaning is None else meaning()
 
 
 def retry_after_s(value: str | None, *, now: float) -> float | None:

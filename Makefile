@@ -46,7 +46,7 @@ requirements: install ## Pin again: rewrites both requirements files from pyproj
 	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.txt
 
 schema: install ## Write schema/current.sql again from the migrations
-	@$(BIN)/python -m schema.current > schema/current.sql.new && mv schema/current.sql.new schema/current.sql
+	@$(BIN)/python -m tests.schema.write_page > schema/current.sql.new && mv schema/current.sql.new schema/current.sql
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -9,7 +9,6 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-_ABSENT = "to_regclass('app.alembic_version') IS NULL"
 
 
 def _config() -> Config:
@@ -20,9 +19,10 @@ def _config() -> Config:
 
 def _current(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        if connection.scalar(text(f"SELECT {_ABSENT}")):  # noqa: S608 - a constant
+        if connection.scalar(text("SELECT to_regclass('app.alembic_version') IS NULL")):
             return None
-        return connection.scalar(text("SELECT version_num FROM app.alembic_version"))
+        version: str | None = connection.scalar(text("SELECT version_num FROM app.alembic_version"))
+        return version
 
 
 def head() -> str:

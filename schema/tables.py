@@ -1,78 +1,37 @@
 """The tables, for reading and for the cold paths. The migrations make them; a test holds this page to what they made."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
-    LargeBinary,
     SmallInteger,
-    Text,
     UniqueConstraint,
-    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-_UUID = text("gen_random_uuid()")
-_NOW = text("now()")
-
-
-class Base(DeclarativeBase):
-    """Every time is a timestamptz, every string a text, every mapping a jsonb."""
-
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: DateTime(timezone=True),
-        str: Text(),
-        UUID: Uuid(),
-        bytes: LargeBinary(),
-        dict[str, Any]: JSONB(),
-    }
-
-
-def _id() -> MappedColumn[UUID]:
-    return mapped_column(primary_key=True, server_default=_UUID)
-
-
-def _org_id(*, unique: bool = False) -> MappedColumn[UUID]:
-    return mapped_column(ForeignKey("organizations.id"), unique=unique or None)
-
-
-def _now() -> MappedColumn[datetime]:
-    return mapped_column(server_default=_NOW)
-
-
-def _of_call() -> ForeignKeyConstraint:
-    """The composite key: a row of another organisation's call cannot exist (DESIGN section 4)."""
-    return ForeignKeyConstraint(["org_id", "call_id"], ["call_logs.org_id", "call_logs.id"])
-
-
-def _of_upload() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["org_id", "upload_id"], ["recording_upload_queue.org_id", "recording_upload_queue.id"]
-    )
+from schema.columns import Base, now, of_call, of_upload, org_id_column, row_id
 
 
 class Organization(Base):
     __tablename__ = "organizations"
-    id: Mapped[UUID] = _id()
+    id: Mapped[UUID] = row_id()
     name: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="active")
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class Agent(Base):
     __tablename__ = "agents"
     __table_args__ = (UniqueConstraint("org_id", "id"), UniqueConstraint("org_id", "provider", "provider_agent_id"))
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     name: Mapped[str]
     role: Mapped[str | None]
     provider: Mapped[str | None]
@@ -82,15 +41,15 @@ class Agent(Base):
     voice: Mapped[str | None]
     language: Mapped[str | None]
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
 
 
 class Lead(Base):
     __tablename__ = "leads"
     __table_args__ = (UniqueConstraint("org_id", "id"),)
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     name: Mapped[str | None]
     email: Mapped[str | None]
     phone: Mapped[str | None]
@@ -98,23 +57,23 @@ class Lead(Base):
     status: Mapped[str] = mapped_column(server_default="new")
     source: Mapped[str | None]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
 
 
 class KnowledgeBase(Base):
     __tablename__ = "knowledge_base"
     __table_args__ = (Index("knowledge_base_org_id", "org_id"),)
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     filename: Mapped[str]
     content: Mapped[str]
     category: Mapped[str] = mapped_column(server_default="general")
     version: Mapped[int] = mapped_column(server_default="1")
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", server_default="{}")
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
 
 
 class InboundAgentConfig(Base):
@@ -122,26 +81,26 @@ class InboundAgentConfig(Base):
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "agent_id"], ["agents.org_id", "agents.id"], ondelete="SET NULL (agent_id)"),
     )
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id(unique=True)
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column(unique=True)
     agent_id: Mapped[UUID | None]
     phone_number: Mapped[str | None]
     greeting: Mapped[str | None]
     settings: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
 
 
 class Integration(Base):
     __tablename__ = "integrations"
     __table_args__ = (UniqueConstraint("org_id", "provider"),)
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     provider: Mapped[str]
     sealed_credentials: Mapped[bytes | None]
-    created_at: Mapped[datetime] = _now()
-    updated_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
 
 
 class CallLog(Base):
@@ -155,8 +114,8 @@ class CallLog(Base):
         Index("call_logs_agent_id", "org_id", "agent_id", postgresql_where=text("agent_id IS NOT NULL")),
         Index("call_logs_lead_id", "org_id", "lead_id", postgresql_where=text("lead_id IS NOT NULL")),
     )
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     provider: Mapped[str]
     provider_call_id: Mapped[str]
     agent_id: Mapped[UUID | None]
@@ -175,7 +134,7 @@ class CallLog(Base):
     recording_sha256: Mapped[str | None]
     recording_uploaded_at: Mapped[datetime | None]
     legal_hold: Mapped[bool] = mapped_column(server_default=text("false"))
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class RecordingUpload(Base):
@@ -183,7 +142,7 @@ class RecordingUpload(Base):
     __table_args__ = (
         UniqueConstraint("org_id", "id"),
         UniqueConstraint("org_id", "provider", "recording_id"),
-        _of_call(),
+        of_call(),
         Index(
             "recording_upload_queue_due",
             "org_id",
@@ -205,8 +164,8 @@ class RecordingUpload(Base):
         ),
         Index("recording_upload_queue_call", "org_id", "call_id"),
     )
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     call_id: Mapped[UUID]
     provider: Mapped[str]
     recording_id: Mapped[str]
@@ -216,7 +175,7 @@ class RecordingUpload(Base):
     attempt: Mapped[int] = mapped_column(server_default="0")
     failures: Mapped[int] = mapped_column(server_default="0")
     max_failures: Mapped[int] = mapped_column(server_default="10")
-    next_attempt_at: Mapped[datetime] = _now()
+    next_attempt_at: Mapped[datetime] = now()
     dispatched_until: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
     worker: Mapped[str | None]
@@ -225,18 +184,16 @@ class RecordingUpload(Base):
     sha256: Mapped[str | None]
     content_type: Mapped[str | None]
     error_code: Mapped[str | None]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     completed_at: Mapped[datetime | None]
 
 
 class FailedRecordingUpload(Base):
     __tablename__ = "failed_recording_uploads"
     __table_args__ = (
-        _of_call(),
-        _of_upload(),
-        Index(
-            "failed_recording_uploads_open", "upload_id", unique=True, postgresql_where=text("resolved_at IS NULL")
-        ),
+        of_call(),
+        of_upload(),
+        Index("failed_recording_uploads_open", "upload_id", unique=True, postgresql_where=text("resolved_at IS NULL")),
         Index("failed_recording_uploads_call", "org_id", "call_id"),
         Index("failed_recording_uploads_upload", "org_id", "upload_id"),
         Index(
@@ -247,15 +204,15 @@ class FailedRecordingUpload(Base):
             postgresql_where=text("resolved_at IS NULL"),
         ),
     )
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     call_id: Mapped[UUID]
     upload_id: Mapped[UUID]
     error_code: Mapped[str]
     error_message: Mapped[str]
     failure_count: Mapped[int] = mapped_column(server_default="1")
-    first_failed_at: Mapped[datetime] = _now()
-    last_failed_at: Mapped[datetime] = _now()
+    first_failed_at: Mapped[datetime] = now()
+    last_failed_at: Mapped[datetime] = now()
     next_retry_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]
@@ -266,14 +223,14 @@ class RecordingUploadMetric(Base):
     __tablename__ = "recording_upload_metrics"
     __table_args__ = (
         UniqueConstraint("upload_id", "attempt"),
-        _of_call(),
-        _of_upload(),
+        of_call(),
+        of_upload(),
         Index("recording_upload_metrics_call", "org_id", "call_id"),
         Index("recording_upload_metrics_upload", "org_id", "upload_id"),
         Index("recording_upload_metrics_created_at", "org_id", "created_at"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    org_id: Mapped[UUID] = _org_id()
+    org_id: Mapped[UUID] = org_id_column()
     call_id: Mapped[UUID]
     upload_id: Mapped[UUID]
     attempt: Mapped[int]
@@ -285,18 +242,18 @@ class RecordingUploadMetric(Base):
     store_ms: Mapped[int | None]
     total_ms: Mapped[int | None]
     worker: Mapped[str | None]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class RecordingDownload(Base):
     __tablename__ = "recording_downloads"
     __table_args__ = (
-        _of_call(),
+        of_call(),
         Index("recording_downloads_requested_by", "org_id", "requested_by", text("created_at DESC")),
         Index("recording_downloads_call", "org_id", "call_id"),
     )
-    id: Mapped[UUID] = _id()
-    org_id: Mapped[UUID] = _org_id()
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
     call_id: Mapped[UUID]
     requested_by: Mapped[UUID]
     reason: Mapped[str]
@@ -306,14 +263,14 @@ class RecordingDownload(Base):
     url: Mapped[str | None]
     expires_at: Mapped[datetime | None]
     sha256: Mapped[str | None]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class AuditLog(Base):
     __tablename__ = "audit_log"
     __table_args__ = (Index("audit_log_org_id_at", "org_id", text("at DESC")),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    at: Mapped[datetime] = _now()
+    at: Mapped[datetime] = now()
     org_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))
     actor: Mapped[str]
     action: Mapped[str]
@@ -328,5 +285,5 @@ class GrantKeyRow(Base):
     kid: Mapped[str] = mapped_column(primary_key=True)
     inner_pad: Mapped[bytes]
     outer_pad: Mapped[bytes]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     expires_at: Mapped[datetime | None]

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,31 +27,41 @@ class Database:
     passwords: Mapping[str, str] = field(repr=False)
     key: GrantKey
 
+    admin: str = "postgres"
+
     @classmethod
     def prepare(cls, postgres: Postgres) -> "Database":
         """Migrate the cluster's own database and give every login a password."""
-        passwords = {login: secrets.token_urlsafe(12) for login in roles.LOGINS}
+        return cls.prepare_as(postgres, "postgres", postgres.password, postgres.database)
+
+    @classmethod
+    def prepare_as(cls, postgres: Postgres, admin: str, password: str, name: str) -> "Database":
+        """The same, by an administrator of the caller's choosing, who need not be superuser."""
+        passwords = {login: secrets.token_urlsafe(12) for login in roles.LOGINS} | {admin: password}
         key = GrantKey.generate()
-        migrate(postgres.admin_url)
-        roles.set_passwords(postgres.admin_url, passwords)
-        grant_keys.install(postgres.admin_url, key.kid, key.secret)
-        return cls(postgres, postgres.database, passwords, key)
+        database = cls(postgres, name, passwords, key, admin)
+        migrate(database.url())
+        roles.set_passwords(database.url(), {login: passwords[login] for login in roles.LOGINS})
+        grant_keys.install(database.url(), key.kid, key.secret)
+        return database
 
     def copy(self) -> "Database":
         """A database of its own, as this one is now. Nobody may be connected to this one."""
         name = f"t_{uuid4().hex[:12]}"
         with psycopg.connect(self.postgres.url(database="postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.name} STRATEGY file_copy")  # type: ignore[arg-type]
-        return Database(self.postgres, name, self.passwords, self.key)
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.name} STRATEGY file_copy")
+        return replace(self, name=name)
 
     def drop(self) -> None:
         with psycopg.connect(self.postgres.url(database="postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")  # type: ignore[arg-type]
+            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
 
-    def url(self, login: str = "postgres") -> str:
-        return self.postgres.url(user=login, password=self.passwords.get(login), database=self.name)
+    def url(self, login: str = "") -> str:
+        """The administrator's, unless another login is named."""
+        login = login or self.admin
+        return self.postgres.url(user=login, password=self.passwords[login], database=self.name)
 
-    def connect(self, login: str = "postgres") -> psycopg.Connection[Any]:
+    def connect(self, login: str = "") -> psycopg.Connection[Any]:
         """A connection that commits each statement."""
         return psycopg.connect(self.url(login), autocommit=True)
 
@@ -77,15 +87,15 @@ class Database:
     def one(self, query: str, *parameters: Any) -> Any:
         """The single value or row of a query, as administrator."""
         with self.connect() as connection:
-            row = connection.execute(query, parameters).fetchone()  # type: ignore[arg-type]
+            row = connection.execute(query, parameters).fetchone()
         return row[0] if row is not None and len(row) == 1 else row
 
     def all(self, query: str, *parameters: Any) -> list[Any]:
         """Its rows, as administrator."""
         with self.connect() as connection:
-            return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, parameters).fetchall()
 
     def run(self, statement: str, *parameters: Any) -> int:
         """How many rows a statement changed, as administrator."""
         with self.connect() as connection:
-            return connection.execute(statement, parameters).rowcount  # type: ignore[arg-type]
+            return connection.execute(statement, parameters).rowcount

@@ -26,7 +26,6 @@ class Bell:
     def __init__(self, redis_url: str) -> None:
         self._app = Celery("recordings-dispatcher", broker=redis_url, set_as_current=False)
         self._app.config_from_object("celeryconfig")
-        self._app.conf.broker_url = redis_url
 
     def ring(self, doorbells: Sequence[Doorbell], *, expires_s: float) -> None:
         """Publish all of them in one round trip. They expire when their mark on the row does, so that the broker keeps

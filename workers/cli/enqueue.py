@@ -35,6 +35,8 @@ def enqueue(  # noqa: PLR0913 - one option each
     if json_out:
         typer.echo(json.dumps(asdict(enqueued), default=str))
     elif enqueued.created:
-        typer.echo(f"enqueued: upload {enqueued.upload_id} of call {enqueued.call_id}. Follow it with: recordings status")
+        typer.echo(
+            f"enqueued: upload {enqueued.upload_id} of call {enqueued.call_id}. Follow it with: recordings status"
+        )
     else:
         typer.echo(f"known already: upload {enqueued.upload_id} of call {enqueued.call_id}")

@@ -20,7 +20,7 @@ _SET = "UPDATE public.organizations SET status = %s WHERE id = %s RETURNING id, 
 
 def _run(statement: str, parameters: tuple[object, ...] = ()) -> list[dict[str, str]]:
     with psycopg.connect(database_url("admin")) as connection:
-        rows = connection.execute(statement, parameters).fetchall()  # type: ignore[arg-type]
+        rows = connection.execute(statement, parameters).fetchall()
     return [{"id": str(row[0]), "name": row[1], "status": row[2]} for row in rows]
 
 

@@ -31,7 +31,7 @@ def status(
             Console().print(_view(read_progress(connection)))
 
 
-def _watch(connection: psycopg.Connection) -> None:  # type: ignore[type-arg]
+def _watch(connection: psycopg.Connection) -> None:
     with Live(_view(read_progress(connection)), refresh_per_second=4) as live:
         try:
             while True:

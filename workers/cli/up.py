@@ -58,8 +58,8 @@ def up(
     state: StateOption = DEFAULT_STATE,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Threads in each worker.")] = 8,
-    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,  # noqa: FBT002
-    json_out: JsonOption = False,  # noqa: FBT002
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    json_out: JsonOption = False,
 ) -> None:
     """Start PostgreSQL, Valkey, S3, the dispatcher, workers and Flower on this machine. Ctrl-C drains and stops."""
     console = Console(stderr=True, quiet=json_out, highlight=False)
@@ -104,7 +104,7 @@ def show(console: Console, state: State, *, is_first: bool, json_out: bool) -> N
     console.print(Panel(table, title="running", title_align="left", expand=False))
 
 
-def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:  # noqa: FBT002
+def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:
     """Drain the workers and stop everything that `recordings up` started."""
     console = Console(stderr=True, quiet=json_out, highlight=False)
     directory = state.expanduser().absolute()
@@ -113,7 +113,7 @@ def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> No
     if json_out:
         typer.echo(json.dumps({"state": str(directory), "stopped": stopped}))
     elif stopped:
-        console.print(f"stopped: {', '.join(stopped)}")
+        console.print(f"stopped: {', '.join(stopped)}", soft_wrap=True)
     else:
         console.print(f"nothing is running on {directory}")
 
@@ -121,7 +121,7 @@ def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> No
 def env(
     state: StateOption = DEFAULT_STATE,
     role: Annotated[str, typer.Option(help=f"One of {', '.join(ROLES)}; all of them if not given.")] = "",
-    json_out: JsonOption = False,  # noqa: FBT002
+    json_out: JsonOption = False,
 ) -> None:
     """Print a role's settings for the running stack: eval "$(recordings env --role call_handler)"."""
     if role and role not in ROLES:

@@ -8,7 +8,7 @@ import pytest
 from workers.embedded.servers import Servers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with Servers(tmp_path_factory.mktemp("embedded") / "state") as running:
         yield running

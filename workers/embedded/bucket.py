@@ -9,6 +9,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 TRIAL = ".ready"
+TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def send(access: Access, method: str, path: str, body: bytes = b"") -> int:
     """One request, signed; returns the status."""
     request = AWSRequest(method, access.endpoint_url + path, data=body)
     S3SigV4Auth(Credentials(access.access_key_id, access.secret_access_key), "s3", access.region).add_auth(request)
-    connection = http.client.HTTPConnection(urlsplit(access.endpoint_url).netloc, timeout=5.0)
+    connection = http.client.HTTPConnection(urlsplit(access.endpoint_url).netloc, timeout=TIMEOUT_S)
     try:
         connection.request(method, path, body=body, headers=dict(request.headers.items()))
         return connection.getresponse().status

@@ -86,7 +86,7 @@ def reachable_copy(bin_dir: Path) -> Path:
         for source in (package, libraries):
             if source.exists():
                 shutil.copytree(source, building / source.name, symlinks=True)
-        subprocess.run(["chmod", "-R", "a+rX,go-w", str(building)], check=True)
+        subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(building)], check=True)
         try:
             building.rename(target)
         except OSError:  # another process was faster
@@ -102,3 +102,10 @@ def owned_folder(identity: Identity, link: Path) -> Path:
         os.chown(folder, identity.uid, identity.gid)
         link.symlink_to(folder)
     return link.resolve()
+
+
+def remove_owned(link: Path) -> None:
+    """Delete what ``owned_folder`` made, if it made anything."""
+    if link.is_symlink():
+        shutil.rmtree(link.resolve())
+        link.unlink()

@@ -36,8 +36,7 @@ def answering(redis_url: str) -> set[str]:
     """The workers that answer a ping: they have their queues by then."""
     from celery import Celery  # noqa: PLC0415  0.3 s that are spent while the workers start
 
-    with Celery(set_as_current=False) as app:
+    with Celery(broker=redis_url, set_as_current=False) as app:
         app.config_from_object("celeryconfig")
-        app.conf.broker_url = redis_url
         replies = app.control.ping(timeout=PING_WITHIN_S) or []
     return {name.partition("@")[0] for reply in replies for name in reply}

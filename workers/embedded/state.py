@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workers.embedded import ports
 from workers.embedded.errors import AlreadyRunning, StateUnusable
+from workers.embedded.identity import remove_owned
 from workers.embedded.process import Process, is_running, wait_gone
 
 FILE = "state.json"
@@ -121,9 +122,7 @@ def lock(directory: Path) -> int:
 
 def remove(directory: Path) -> None:
     """Delete a stopped stack with all its data, also what lies outside (see identity.owned_folder)."""
-    data = directory / "postgres" / "data"
-    if data.is_symlink():
-        shutil.rmtree(data.resolve())
+    remove_owned(directory / "postgres" / "data")
     shutil.rmtree(directory)
 
 

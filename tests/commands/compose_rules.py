@@ -159,7 +159,7 @@ def only_flower_is_published_and_only_here(compose: Compose) -> list[str]:
 
 
 def networks_divide(compose: Compose) -> list[str]:
-    """Who shares no network cannot talk. Flower to no database, the dispatcher to no store, only workers to the world."""
+    """Who shares no network cannot talk: Flower to no database, the dispatcher to no store, only workers outwards."""
     wrong = [
         f"{name} may not be on the network {network}"
         for name, service in services(compose)

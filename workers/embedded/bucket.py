@@ -4,10 +4,6 @@ import http.client
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 TRIAL = ".ready"
 TIMEOUT_S = 2.0
 
@@ -41,6 +37,10 @@ def make_bucket(access: Access) -> bool:
 
 def send(access: Access, method: str, path: str, body: bytes = b"") -> int:
     """One request, signed; returns the status."""
+    from botocore.auth import S3SigV4Auth  # noqa: PLC0415  a tenth of a second that other commands need not pay
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.credentials import Credentials  # noqa: PLC0415
+
     request = AWSRequest(method, access.endpoint_url + path, data=body)
     S3SigV4Auth(Credentials(access.access_key_id, access.secret_access_key), "s3", access.region).add_auth(request)
     connection = http.client.HTTPConnection(urlsplit(access.endpoint_url).netloc, timeout=TIMEOUT_S)

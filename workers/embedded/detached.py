@@ -49,7 +49,7 @@ def follow(supervisor: subprocess.Popen[bytes], directory: Path, log: Path, tell
         state = load(directory)
         seen = state.processes.get(SUPERVISOR)
         if seen and seen.pid == supervisor.pid:
-            for part in state.ready[len(told) :]:
+            for part in [part for part in state.ready if part not in told]:
                 tell(part)
                 told.append(part)
         time.sleep(LOOK_EVERY_S)

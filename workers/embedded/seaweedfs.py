@@ -4,6 +4,8 @@ import json
 import os
 import secrets
 import signal
+import socket
+import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from workers.embedded.process import Process, Program, basics, spawn
 
 PORTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer", "admin") for kind in ("", ".grpc"))
 JWT_KEYS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+DEAD_AFTER_S = 60.0
 MEMORY = "400MiB"  # without it 1 GB after load; one large upload is a quarter slower with it
 OPTIONS = (
     f"-ip={LOOPBACK}",
@@ -93,10 +96,26 @@ class SeaweedFS:
         return make_bucket(self.admin)
 
     def remove_sockets(self) -> None:
-        """It leaves sockets in /tmp, whatever TMPDIR says; by our own ports, others have theirs there too."""
-        for port in self.ports.values():
-            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
-                socket.unlink(missing_ok=True)
+        """It leaves sockets in /tmp, whatever TMPDIR says: ours by our ports, and those of killed ones of this user."""
+        ours = {f"-{port}.sock" for port in self.ports.values()}
+        for path in Path("/tmp").glob("seaweedfs-*.sock"):  # noqa: S108
+            if any(path.name.endswith(end) for end in ours) or is_dead(path):
+                path.unlink(missing_ok=True)
+
+
+def is_dead(path: Path) -> bool:
+    """A socket of this user that nobody listens on. One that is new may belong to a server that is about to."""
+    try:
+        found = path.stat()
+        if found.st_uid != os.geteuid() or time.time() - found.st_mtime < DEAD_AFTER_S:
+            return False
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(path))
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def identity(name: str, access: Access, actions: list[str]) -> dict[str, object]:

@@ -80,16 +80,18 @@ class Servers:
             self.state.save()
             try:
                 self.processes = wait_ready(self.parts, tell=self.tell)
-            except PortTaken:
-                if attempt == TRIES:
+            except StartFailed as failure:
+                self.seaweedfs.remove_sockets()
+                if attempt == TRIES or not isinstance(failure, PortTaken):
                     raise
             else:
                 break
         self.remember()
 
     def tell(self, part: str) -> None:
-        self.state.ready.append(part)
-        self.state.save()
+        if part not in self.state.ready:
+            self.state.ready.append(part)
+            self.state.save()
         self.hear(part)
 
     def build(self, state: State) -> None:

@@ -128,6 +128,7 @@ def remove(directory: Path) -> None:
 
 def load(directory: Path) -> State:
     """What is remembered; a new, empty state where nothing is."""
+    directory = directory.expanduser().resolve()
     try:
         content = json.loads((directory / FILE).read_text())
     except FileNotFoundError:

@@ -7,12 +7,11 @@ SET LOCAL ROLE recordings_owner;
 CREATE FUNCTION public.auth_org_id() RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = '' AS $$
 DECLARE
-    claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+    claim jsonb;
 BEGIN
-    IF jsonb_typeof(claims #> '{app_metadata,org_id}') = 'string' THEN
-        RETURN claims #>> '{app_metadata,org_id}';
-    END IF;
-    RETURN NULL;
+    claim := current_setting('request.jwt.claims', true)::jsonb #> '{app_metadata,org_id}';
+    -- Cast in here: a cast at the function's edge would fail outside this block's handler.
+    RETURN CASE WHEN jsonb_typeof(claim) = 'string' THEN (claim #>> '{}')::uuid END;
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END
@@ -22,12 +21,11 @@ $$;
 CREATE FUNCTION public.auth_user_id() RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = '' AS $$
 DECLARE
-    claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+    claim jsonb;
 BEGIN
-    IF jsonb_typeof(claims -> 'sub') = 'string' THEN
-        RETURN claims ->> 'sub';
-    END IF;
-    RETURN NULL;
+    claim := current_setting('request.jwt.claims', true)::jsonb #> '{sub}';
+    -- Cast in here: a cast at the function's edge would fail outside this block's handler.
+    RETURN CASE WHEN jsonb_typeof(claim) = 'string' THEN (claim #>> '{}')::uuid END;
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END

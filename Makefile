@@ -14,7 +14,7 @@ help: ## This list
 
 install: $(VENV)/.installed ## Create .venv from the hashed requirements; leaves .venv/bin/recordings
 
-$(VENV)/.installed: $(REQUIREMENTS) pyproject.toml
+$(VENV)/.installed: $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; say which with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 ifdef UV

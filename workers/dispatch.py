@@ -14,11 +14,15 @@ _LEADER_LOCK = 7_263_002
 NOBODY = UUID(int=0)
 
 # in_flight: counted from live leases and marks, never from a stored counter, which could leak.
-# turns:     the organisations that have anything pending, one index probe each (a skip scan), starting after the one
-#            served last and going once around. It stops at as many as there is room for.
-# picked:    of each, its most urgent due rows, as many as its cap leaves; then one of each, then a second of each, …
-#            A backlog of 100,000 rows costs its organisation's neighbours one place a round.
-# Priorities are probed one by one, so that rows which are not due yet are never walked through.
+# walk:      from the organisation after the one served last, once around, over those that have anything unsettled (a
+#            skip scan: an index probe each). It ends when as many have called as there is room for. To call, an
+#            organisation must be active, below its cap, and have something due: one that merely waits would take the
+#            place of one that could be served, and with enough of them nobody would be.
+# due:       of each that called, its most urgent rows, as many as its cap leaves; then one of each, then a second of
+#            each, … A backlog of 100,000 rows costs its organisation's neighbours one place a round. Priorities are
+#            probed one by one, so that rows which are not due yet are never walked through.
+# locked:    without waiting: a row that somebody holds in an open transaction must not hold up everybody else's.
+# At the end one row at least, which says how far the walk came: also when it found nothing it goes on from there.
 _PICK = """
 WITH RECURSIVE in_flight AS MATERIALIZED (
     SELECT org_id, count(*) AS n FROM (
@@ -29,68 +33,91 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
     ) AS busy GROUP BY org_id
 ), room AS MATERIALIZED (
     SELECT greatest(0, %(window)s - coalesce(sum(n), 0))::integer AS n FROM in_flight
-), turns (org_id, lap, turn) AS (
-    SELECT %(after)s::uuid, 0, 0
-    UNION ALL
-    SELECT next.org_id, next.lap, turns.turn + 1
-    FROM turns CROSS JOIN LATERAL (
-        (SELECT org_id, turns.lap AS lap FROM public.recording_upload_queue
-         WHERE status = 'pending' AND org_id > turns.org_id ORDER BY org_id LIMIT 1)
-        UNION ALL
-        (SELECT org_id, 1 AS lap FROM public.recording_upload_queue
-         WHERE status = 'pending' AND turns.lap = 0 ORDER BY org_id LIMIT 1)
-        ORDER BY lap LIMIT 1
-    ) AS next
-    WHERE turns.turn < (SELECT n FROM room) AND (next.lap = 0 OR next.org_id <= %(after)s::uuid)
 ), abandoned AS MATERIALIZED (
     SELECT id, org_id, priority, lease_expires_at FROM public.recording_upload_queue
     WHERE status = 'processing' AND lease_expires_at <= now()
       AND (dispatched_until IS NULL OR dispatched_until <= now())
-), callers AS (
-    SELECT org_id, min(turn) AS turn FROM (
-        SELECT org_id, turn FROM turns WHERE turn > 0 UNION ALL SELECT org_id, 0 FROM abandoned
-    ) AS having_work GROUP BY org_id
+), walk (org_id, lap, turn, calls, called) AS (
+    SELECT %(after)s::uuid, 0, 0, false, 0
+    UNION ALL
+    SELECT next.org_id, next.lap, walk.turn + 1, able.calls, walk.called + able.calls::integer
+    FROM walk CROSS JOIN LATERAL (
+        SELECT org_id, lap FROM (
+            (SELECT org_id, walk.lap AS lap FROM public.recording_upload_queue
+             WHERE status = 'pending' AND org_id > walk.org_id ORDER BY org_id LIMIT 1)
+            UNION ALL
+            (SELECT org_id, walk.lap FROM abandoned WHERE org_id > walk.org_id ORDER BY org_id LIMIT 1)
+            UNION ALL
+            (SELECT org_id, 1 FROM public.recording_upload_queue
+             WHERE status = 'pending' AND walk.lap = 0 ORDER BY org_id LIMIT 1)
+            UNION ALL
+            (SELECT org_id, 1 FROM abandoned WHERE walk.lap = 0 ORDER BY org_id LIMIT 1)
+        ) AS ahead ORDER BY lap, org_id LIMIT 1
+    ) AS next CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM public.organizations AS o WHERE o.id = next.org_id AND o.status = 'active')
+           AND coalesce((SELECT f.n FROM in_flight AS f WHERE f.org_id = next.org_id), 0) < %(cap)s
+           AND (EXISTS (SELECT FROM abandoned AS a WHERE a.org_id = next.org_id)
+             OR EXISTS (SELECT FROM generate_series(0, 9) AS p (priority) CROSS JOIN LATERAL (
+                    SELECT FROM public.recording_upload_queue
+                    WHERE status = 'pending' AND org_id = next.org_id AND priority = p.priority
+                      AND next_attempt_at <= now() AND (dispatched_until IS NULL OR dispatched_until <= now())
+                    LIMIT 1) AS one)) AS calls
+    ) AS able
+    WHERE walk.called < (SELECT n FROM room) AND (next.lap = 0 OR next.org_id <= %(after)s::uuid)
 ), due AS (
-    SELECT d.id, c.org_id, c.turn, row_number() OVER (PARTITION BY c.org_id ORDER BY d.priority, d.due_at) AS round
-    FROM callers AS c
-    JOIN public.organizations AS o ON o.id = c.org_id AND o.status = 'active'
-    LEFT JOIN in_flight AS f ON f.org_id = c.org_id
+    SELECT d.id, w.turn, row_number() OVER (PARTITION BY w.org_id ORDER BY d.priority, d.due_at) AS round
+    FROM walk AS w
+    LEFT JOIN in_flight AS f ON f.org_id = w.org_id
     CROSS JOIN LATERAL (
         SELECT q.id, q.priority, q.due_at FROM (
             SELECT q.id, q.priority, q.next_attempt_at AS due_at
             FROM generate_series(0, 9) AS p (priority) CROSS JOIN LATERAL (
                 SELECT id, priority, next_attempt_at FROM public.recording_upload_queue
-                WHERE status = 'pending' AND org_id = c.org_id AND priority = p.priority AND next_attempt_at <= now()
+                WHERE status = 'pending' AND org_id = w.org_id AND priority = p.priority AND next_attempt_at <= now()
                   AND (dispatched_until IS NULL OR dispatched_until <= now())
                 ORDER BY next_attempt_at LIMIT greatest(0, %(cap)s - coalesce(f.n, 0))
             ) AS q
             UNION ALL
-            SELECT a.id, a.priority, a.lease_expires_at FROM abandoned AS a WHERE a.org_id = c.org_id
+            SELECT a.id, a.priority, a.lease_expires_at FROM abandoned AS a WHERE a.org_id = w.org_id
         ) AS q ORDER BY q.priority, q.due_at LIMIT greatest(0, %(cap)s - coalesce(f.n, 0))
     ) AS d
-), picked AS (
+    WHERE w.calls
+), picked AS MATERIALIZED (
     SELECT id, round, turn FROM due ORDER BY round, turn LIMIT (SELECT n FROM room)
+), locked AS MATERIALIZED (
+    SELECT q.id, picked.round, picked.turn FROM picked JOIN public.recording_upload_queue AS q ON q.id = picked.id
+    WHERE q.status IN ('pending', 'processing') AND (q.dispatched_until IS NULL OR q.dispatched_until <= now())
+    FOR NO KEY UPDATE OF q SKIP LOCKED
 ), marked AS (
     UPDATE public.recording_upload_queue AS q SET dispatched_until = now() + %(expires)s
-    FROM picked
-    WHERE q.id = picked.id AND q.status IN ('pending', 'processing')
-      AND (q.dispatched_until IS NULL OR q.dispatched_until <= now())
-    RETURNING q.id, q.org_id, picked.round, picked.turn
+    FROM locked WHERE q.id = locked.id
+    RETURNING q.id, q.org_id, locked.round, locked.turn
 )
-SELECT id, org_id FROM marked ORDER BY round, turn
+SELECT marked.id, marked.org_id, (SELECT org_id FROM walk ORDER BY turn DESC LIMIT 1)
+FROM (VALUES (1)) AS always LEFT JOIN marked ON true
+ORDER BY marked.round, marked.turn
 """
 
 _UNMARK = """
-UPDATE public.recording_upload_queue SET dispatched_until = NULL WHERE id = ANY(%(ids)s) AND status = 'pending'
+UPDATE public.recording_upload_queue SET dispatched_until = NULL
+WHERE id = ANY(%(ids)s) AND status IN ('pending', 'processing')
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A row whose turn it is."""
+    """A row whose doorbell must be rung: it is marked as dispatched already."""
 
     id: UUID
     org_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The rows to ring for, in order, and the organisation behind which the next pick begins."""
+
+    due: Sequence[Due]
+    after: UUID
 
 
 def lead(connection: psycopg.Connection[Any]) -> bool:
@@ -99,13 +126,15 @@ def lead(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def pick(connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta) -> list[Due]:
-    """Mark the rows whose turn it is as dispatched until ``expires`` from now; return them, committed, in their order.
+def pick(connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta) -> Picked:
+    """Mark the rows whose turn it is as dispatched until ``expires`` from now; return them, committed.
 
-    ``after`` is the organisation served last (``NOBODY`` at first): the turns begin behind it.
+    The turns begin behind the organisation ``after``: ``NOBODY`` at first, from then on what the last pick returned.
     """
     parameters = {"after": after, "window": window, "cap": cap, "expires": expires}
-    return [Due(*row) for row in connection.execute(_PICK, parameters).fetchall()]
+    rows = connection.execute(_PICK, parameters).fetchall()
+    due = tuple(Due(row_id, org_id) for row_id, org_id, _ in rows if row_id is not None)
+    return Picked(due, due[-1].org_id if due else rows[0][2])
 
 
 def unmark(connection: psycopg.Connection[Any], due: Sequence[Due]) -> None:

@@ -1,22 +1,21 @@
 """The dispatcher: the clock of the system. It looks for due rows and rings for them; it never sees a recording.
 
-Any number may run. One leads, by an advisory lock that its database connection holds; the lock dies with the connection,
-so the next one takes over as soon as the leader's process or its network is gone.
+Any number may run. One leads, by an advisory lock that its database connection holds; the lock dies with the
+connection, so the next one takes over as soon as the leader's process or its network is gone.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from kombu.exceptions import OperationalError as BrokerError
 
-from workers.dispatch import NOBODY, Due, lead, pick, unmark
-from workers.doorbell import Bell, Doorbell
+from workers.dispatch import NOBODY, Due, Picked, lead, pick, unmark
+from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.grants import GrantKey, mint
 from workers.settings import DispatcherSettings
 from workers.telemetry import log
@@ -26,6 +25,18 @@ _EAGER_S = 0.02
 _STANDBY_S = 1.0
 _CHANNEL = "recording_upload_queue"
 _log = log("dispatcher")
+
+# The lock of a leader that is gone must go with it, and the server has to find that out by itself: by keepalives when
+# its host or network vanished (by default after two hours), by its silence when it hangs or is suspended. The pick is a
+# chain of index probes at any size, which a planner with statistics from before a bulk load might not believe.
+_SESSION = """
+SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = 10000;
+SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s';
+SET enable_seqscan = off; SET jit = off;
+"""
+#: Longer than a failing broker keeps the leader waiting.
+_SILENCE_S = 30.0
 
 
 @dataclass(slots=True)
@@ -43,8 +54,8 @@ class Dispatcher:
             while not self.stop.is_set():
                 try:
                     with self._connect() as connection:
-                        self._stand_by(connection)
-                        self._lead(connection, bell)
+                        if self._stand_by(connection):
+                            self._lead(connection, bell)
                 except psycopg.OperationalError as error:
                     _log.warning("database_lost", error=type(error).__name__)
                     self.stop.wait(_STANDBY_S)
@@ -52,8 +63,8 @@ class Dispatcher:
             bell.close()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        # Keepalives: a leader behind a dead network must notice, since another one leads by then.
-        return psycopg.connect(
+        # The same from this end: a leader behind a dead network must notice, since another one leads by then.
+        connection = psycopg.connect(
             self.settings.dsn,
             autocommit=True,
             application_name="recordings-dispatcher",
@@ -61,15 +72,24 @@ class Dispatcher:
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=2,
+            tcp_user_timeout=10_000,
         )
+        connection.execute(_SESSION)
+        silence_ms = round((_SILENCE_S + self.settings.tick_s) * 1000)
+        connection.execute("SELECT set_config('idle_session_timeout', %s, false)", (str(silence_ms),))
+        return connection
 
-    def _stand_by(self, connection: psycopg.Connection[Any]) -> None:
+    def _stand_by(self, connection: psycopg.Connection[Any]) -> bool:
+        """Wait to lead; False if told to stop before that."""
         announced = False
-        while not self.stop.is_set() and not lead(connection):
+        while not self.stop.is_set():
+            if lead(connection):
+                return True
             if not announced:
                 _log.info("standing_by")
                 announced = True
             self.stop.wait(_STANDBY_S)
+        return False
 
     def _lead(self, connection: psycopg.Connection[Any], bell: Bell) -> None:
         connection.execute(f"LISTEN {_CHANNEL}")
@@ -77,10 +97,11 @@ class Dispatcher:
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
         after, wait_s = NOBODY, _EAGER_S
         while not self.stop.is_set():
-            due = self._pick(connection, after)
-            if due:
-                after, wait_s = due[-1].org_id, _EAGER_S
-                self._ring(connection, bell, due, key)
+            picked = self._pick(connection, after)
+            after = picked.after
+            if picked.due:
+                wait_s = _EAGER_S
+                self._ring(connection, bell, picked.due, key)
             elif list(connection.notifies(timeout=wait_s, stop_after=1)):
                 wait_s = _EAGER_S
                 continue
@@ -89,7 +110,7 @@ class Dispatcher:
                 continue
             self.stop.wait(_EAGER_S)
 
-    def _pick(self, connection: psycopg.Connection[Any], after: UUID) -> list[Due]:
+    def _pick(self, connection: psycopg.Connection[Any], after: UUID) -> Picked:
         return pick(
             connection,
             after=after,
@@ -98,7 +119,7 @@ class Dispatcher:
             expires=timedelta(seconds=self.settings.doorbell_expires_s),
         )
 
-    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, due: list[Due], key: GrantKey) -> None:
+    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, due: Sequence[Due], key: GrantKey) -> None:
         now_s, lifetime_s = self.clock(), self.settings.grant_lifetime_s
         doorbells = [
             Doorbell(
@@ -109,11 +130,15 @@ class Dispatcher:
             for row in due
         ]
         try:
-            bell.ring(doorbells, expires_s=self.settings.doorbell_expires_s)
-        except BrokerError as error:
+            forgotten = bell.ring(
+                doorbells, expires_s=self.settings.doorbell_expires_s, most=self.settings.dispatch_window
+            )
+        except BrokerLostError as error:
             # Rows whose doorbell did go out may be rung for twice: the claim lets one in.
-            _log.warning("broker_lost", rows=len(due), error=type(error).__name__)
+            _log.warning("broker_lost", rows=len(due), error=str(error))
             unmark(connection, due)
             self.stop.wait(self.settings.tick_s)
-        else:
-            _log.info("dispatched", rows=len(due), organisations=len({row.org_id for row in due}))
+            return
+        if forgotten:
+            _log.warning("doorbells_unheard", forgotten=forgotten)
+        _log.info("dispatched", rows=len(due), organisations=len({row.org_id for row in due}))

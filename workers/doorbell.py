@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
+from kombu import Producer
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 UPLOAD_TASK = "recordings.upload"
+UPLOAD_QUEUE = "upload"
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
+
+
+class BrokerLostError(Exception):
+    """The broker cannot be reached, or refuses. Says the kind of error only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +36,40 @@ class Bell:
         self._app = Celery("recordings-dispatcher", broker=redis_url, set_as_current=False)
         self._app.config_from_object("celeryconfig")
 
-    def ring(self, doorbells: Sequence[Doorbell], *, expires_s: float) -> None:
-        """Publish all of them in one round trip. They expire when their mark on the row does, so that the broker keeps
-        none that has been rung again. Raises kombu's ``OperationalError`` when the broker cannot be reached: some may
-        have gone out."""
-        with self._app.producer_or_acquire() as producer, producer.batch():
-            for doorbell in doorbells:
-                self._app.send_task(
-                    UPLOAD_TASK,
-                    kwargs={
-                        "org_id": str(doorbell.org_id),
-                        "upload_ids": [str(upload_id) for upload_id in doorbell.upload_ids],
-                    },
-                    headers={GRANT_HEADER: doorbell.grant},
-                    expires=expires_s,
-                    producer=producer,
-                )
+    def ring(self, doorbells: Sequence[Doorbell], *, expires_s: float, most: int) -> int:
+        """Publish all of them in one round trip, and return how many older ones were thrown away for it.
+
+        A doorbell expires when its mark on the row does, but it lies in the broker until a worker takes it out. With no
+        worker there, every mark that runs out adds another: more than ``most`` that wait are all thrown away first.
+        Raises ``BrokerLostError``: some may have gone out then.
+        """
+        try:
+            with self._app.producer_or_acquire() as producer:
+                forgotten = _forget_unheard(producer, most)
+                with producer.batch():
+                    for doorbell in doorbells:
+                        self._send(producer, doorbell, expires_s)
+        except (KombuError, RedisError, OSError) as error:
+            raise BrokerLostError(type(error).__name__) from error
+        return forgotten
+
+    def _send(self, producer: Producer, doorbell: Doorbell, expires_s: float) -> None:
+        self._app.send_task(
+            UPLOAD_TASK,
+            kwargs={
+                "org_id": str(doorbell.org_id),
+                "upload_ids": [str(upload_id) for upload_id in doorbell.upload_ids],
+            },
+            headers={GRANT_HEADER: doorbell.grant},
+            expires=expires_s,
+            producer=producer,
+        )
 
     def close(self) -> None:
         self._app.close()
+
+
+def _forget_unheard(producer: Producer, most: int) -> int:
+    channel: Any = producer.channel
+    waiting = channel.queue_declare(queue=UPLOAD_QUEUE).message_count
+    return int(channel.queue_purge(queue=UPLOAD_QUEUE)) if waiting > most else 0

@@ -1,8 +1,8 @@
 """The only place that says for whom a transaction acts (laws 2 and 4).
 
-Both contexts are set with ``set_config(…, true)``: they end with the transaction, on every path, so a pooled connection
-carries nothing over to the next user of it. Neither is a promise of the caller: a grant is verified by the database, and
-claims are only ever set by code that has verified the token they came from.
+Both contexts are set with ``set_config(…, true)``: they end with the transaction, on every path, so a pooled
+connection carries nothing over to the next user of it. Neither is a promise of the caller: a grant is verified by the
+database, and claims are only ever set by code that has verified the token they came from.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 _GRANT = "SELECT set_config('app.task_grant', %s, true)"
 
@@ -49,7 +50,7 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
     Returns its rows, committed. For the statements of the hot path, each of which is a whole decision of the queue.
     Errors are psycopg's; a connection that broke is dropped from the pool, together with the others of its age.
     """
-    with engine.connect() as pooled:
+    with _connect(engine) as pooled:
         driver: psycopg.Connection[Any] = pooled.connection.driver_connection  # type: ignore[assignment]
         try:
             with driver.pipeline(), driver.transaction():
@@ -61,3 +62,13 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
                 pooled.invalidate()
                 engine.dispose()
             raise
+
+
+def _connect(engine: Engine) -> Connection:
+    """A server that is away is the driver's error here too: SQLAlchemy would put it into one of its own."""
+    try:
+        return engine.connect()
+    except DBAPIError as error:
+        if error.orig is None:
+            raise
+        raise error.orig from None

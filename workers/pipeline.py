@@ -55,5 +55,15 @@ def _engine(settings: WorkerSettings, slots: int) -> Engine:
         pool_size=slots,
         max_overflow=2,
         pool_timeout=10,
-        connect_args={"application_name": "recordings-worker", "connect_timeout": 5},
+        # A statement's parameters hold the grant, and an error of SQLAlchemy's repeats them.
+        hide_parameters=True,
+        # A dead network is noticed within a lease, idle or mid-statement; the system's own defaults are hours.
+        connect_args={
+            "application_name": "recordings-worker",
+            "connect_timeout": 5,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+        },
     )

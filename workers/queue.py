@@ -17,7 +17,8 @@ from workers.states import Outcome, Status
 from workers.uploads import Copied, Upload
 
 # A row whose lease ran out lost its worker: that attempt is accounted for here, by the next one, since nobody else is
-# left to do it. It used up a failure; with the last one gone the row is given up instead of being claimed again.
+# left to do it. It used up a failure; with the last one gone the row is given up instead of being claimed again. A call
+# that has a stored recording keeps it, whatever becomes of a second one of the same call.
 _CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT id, org_id, call_id, worker, attempt, status = 'processing' AS lost, max_failures,
@@ -32,7 +33,7 @@ WITH due AS MATERIALIZED (
         status = 'processing', attempt = q.attempt + 1, failures = due.failures, worker = %(worker)s,
         lease_expires_at = now() + %(lease)s, dispatched_until = NULL
     FROM due WHERE q.id = due.id AND due.failures < due.max_failures
-    RETURNING q.*, (extract(epoch FROM now() - due.due_at) * 1000)::integer AS queue_ms
+    RETURNING q.*, least(extract(epoch FROM now() - due.due_at) * 1000, 2147483647)::integer AS queue_ms
 ), given_up AS (
     UPDATE public.recording_upload_queue AS q SET
         status = 'failed', failures = due.failures, error_code = 'worker_lost',
@@ -56,6 +57,7 @@ WITH due AS MATERIALIZED (
 ), call AS (
     UPDATE public.call_logs AS c SET recording_status = 'failed'
     FROM due WHERE c.org_id = due.org_id AND c.id = due.call_id AND due.failures >= due.max_failures
+      AND c.recording_status IS DISTINCT FROM 'completed'
 )
 SELECT q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt, q.failures,
        q.max_failures, q.created_at, now(), i.sealed_credentials, q.queue_ms
@@ -103,7 +105,8 @@ SELECT id FROM public.recording_upload_queue WHERE id = %(id)s AND status = 'com
 _SETTLE = """
 WITH settled AS (
     UPDATE public.recording_upload_queue SET
-        status = %(status)s, failures = failures + %(cost)s, next_attempt_at = coalesce(%(at)s::timestamptz, next_attempt_at),
+        status = %(status)s, failures = failures + %(cost)s,
+        next_attempt_at = coalesce(%(at)s::timestamptz, next_attempt_at),
         error_code = coalesce(%(code)s::text, error_code),
         worker = NULL, lease_expires_at = NULL, dispatched_until = NULL
     WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s
@@ -125,6 +128,7 @@ WITH settled AS (
 ), call AS (
     UPDATE public.call_logs AS c SET recording_status = 'failed'
     FROM settled WHERE c.org_id = settled.org_id AND c.id = settled.call_id AND %(status)s = 'failed'
+      AND c.recording_status IS DISTINCT FROM 'completed'
 )
 SELECT id FROM settled
 UNION ALL

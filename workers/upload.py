@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
@@ -16,13 +17,15 @@ from workers.drain import Drain
 from workers.errors import AttemptError, Interrupted, LeaseLost
 from workers.heartbeat import Heartbeat
 from workers.queue import Queue
-from workers.retry import RetryPolicy, decide
+from workers.retry import Decision, RetryPolicy, decide
 from workers.sources import Fetcher, resolve
 from workers.store import Store
 from workers.telemetry import log
 from workers.uploads import Copied, Upload
 
-_SETTLE_PAUSE_S = 0.25
+T = TypeVar("T")
+#: Between two tries at a database that is away.
+_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Uploader:
         if self.drain.begun:
             return
         try:
-            upload = self.queue.claim(grant, upload_id)
+            # Repeating it is safe: if the first went through unheard, the row is owned, and its lease runs out.
+            upload = self.patiently(lambda: self.queue.claim(grant, upload_id))
         except psycopg.errors.InsufficientPrivilege:
             log("worker").warning("grant_refused", upload_id=str(upload_id))
             return
@@ -52,6 +56,17 @@ class Uploader:
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
             return
         _Attempt(self, grant, upload).run()
+
+    def patiently(self, act: Callable[[], T]) -> T:
+        """With the database away, try again for as long as a lease lasts."""
+        give_up_at = time.monotonic() + self.queue.lease.total_seconds()
+        while True:
+            try:
+                return act()
+            except psycopg.OperationalError:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +107,27 @@ class _Attempt:
             return ending
 
     def settle(self, outcome: Copied | AttemptError | Interrupted) -> None:
-        """Write the outcome down, in one transaction. With the database away it is tried for as long as the lease."""
-        write = self._writer(outcome)
-        give_up_at = time.monotonic() + self.uploader.queue.lease.total_seconds()
-        while True:
-            try:
-                return write()
-            except psycopg.OperationalError:
-                if time.monotonic() >= give_up_at:
-                    raise
-                time.sleep(_SETTLE_PAUSE_S)
-
-    def _writer(self, outcome: Copied | AttemptError | Interrupted) -> Callable[[], None]:
+        """Write the outcome down, in one transaction, and log it once it stands."""
         queue, grant, upload = self.uploader.queue, self.grant, self.upload
         elapsed_s = time.monotonic() - self.started
         total_ms = round(elapsed_s * 1000)
         if isinstance(outcome, Copied):
+            self.uploader.patiently(lambda: queue.complete(grant, upload, outcome, total_ms=total_ms))
             self.log.info("upload_completed", size_bytes=outcome.size_bytes, total_ms=total_ms)
-            return lambda: queue.complete(grant, upload, outcome, total_ms=total_ms)
-        if isinstance(outcome, Interrupted):
+        elif isinstance(outcome, Interrupted):
+            self.uploader.patiently(lambda: queue.put_back(grant, upload, total_ms=total_ms))
             self.log.info("upload_put_back", total_ms=total_ms)
-            return lambda: queue.put_back(grant, upload, total_ms=total_ms)
+        else:
+            decision = self._decide(outcome, elapsed_s)
+            self.uploader.patiently(lambda: queue.fail(grant, upload, outcome, decision, total_ms=total_ms))
+            self.log.warning("upload_failed", code=outcome.code, decision=type(decision).__name__, total_ms=total_ms)
+
+    def _decide(self, error: AttemptError, elapsed_s: float) -> Decision:
+        upload, worker = self.upload, self.uploader
         # The database's clock, moved on by ours: the two may differ, a stretch of time does not.
         now = upload.claimed_at + timedelta(seconds=elapsed_s)
-        policy = replace(self.uploader.policy, max_failures=upload.max_failures)
-        decision = decide(outcome, upload.failures, now - upload.created_at, now, self.uploader.rng, policy)
-        self.log.warning("upload_failed", code=outcome.code, decision=type(decision).__name__, total_ms=total_ms)
-        return lambda: queue.fail(grant, upload, outcome, decision, total_ms=total_ms)
+        policy = replace(worker.policy, max_failures=upload.max_failures)
+        return decide(error, upload.failures, now - upload.created_at, now, worker.rng, policy)
 
     def _credentials(self) -> Credentials | None:
         upload = self.upload

@@ -1,7 +1,7 @@
 """What becomes of an attempt that failed: a pure decision, from the error, the row and the clock (DESIGN section 7).
 
-Nothing here sleeps, reads a clock or writes: ``now`` and ``rng`` are arguments, and one caller writes the decision down.
-Bounded on every axis: failures, age, and the single wait.
+Nothing here sleeps, reads a clock or writes: ``now`` and ``rng`` are arguments, and one caller writes the decision
+down. Bounded on every axis: failures, age, and the single wait.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def _patience_s(age: timedelta, rng: Random, policy: RetryPolicy) -> float:
     return rng.uniform(0.5, 1.0) * min(policy.cap_s, max(policy.base_s, age.total_seconds() / 2))
 
 
-def decide(  # noqa: PLR0913 - the signature is the design's: everything the decision depends on is an argument
+def decide(
     error: AttemptError,
     failures: int,
     age: timedelta,
@@ -71,8 +71,9 @@ def decide(  # noqa: PLR0913 - the signature is the design's: everything the dec
     policy = policy or RetryPolicy()
     if isinstance(error, (NotReady, StoreDenied)):
         limit_s = policy.not_ready_for_s if isinstance(error, NotReady) else policy.max_age_s
-        wait_s = _patience_s(age, rng, policy)
-        return Snooze(now + timedelta(seconds=wait_s)) if age.total_seconds() + wait_s < limit_s else GiveUp()
+        left_s = limit_s - age.total_seconds()
+        # The last look is at the very end of the patience, not whenever the wait before it would have passed the end.
+        return Snooze(now + timedelta(seconds=min(_patience_s(age, rng, policy), left_s))) if left_s > 0 else GiveUp()
     if not isinstance(error, Retryable) or failures + 1 >= policy.max_failures:
         return GiveUp()
     wait_s = max(backoff_s(failures, rng, policy), min(error.retry_after_s or 0.0, policy.retry_after_cap_s))

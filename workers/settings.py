@@ -1,7 +1,7 @@
 """Settings, by process: from the environment, in the names that each tool already knows (DESIGN section 10).
 
-A process reads the settings of its own class and no others, when it starts and not before. Whatever is missing or bad is
-said at once, in one message, each by the name of its variable.
+A process reads the settings of its own class and no others, when it starts and not before. Whatever is missing or bad
+is said at once, in one message, each by the name of its variable.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from workers.credentials import SealKey
 from workers.grants import GrantKey
 
 S = TypeVar("S", bound="Settings")
@@ -42,7 +43,9 @@ def _variable(name: str, **more: Any) -> Any:
 class Settings(BaseSettings):
     """What every process shares: how settings are read."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, hide_input_in_errors=True, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     @classmethod
     def load(cls) -> Self:
@@ -129,6 +132,13 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     max_age_s: float = _variable("RECORDINGS_MAX_AGE_S", default=86_400.0, gt=0)
     not_ready_for_s: float = _variable("RECORDINGS_NOT_READY_FOR_S", default=900.0, gt=0)
 
+    @field_validator("seal_key")
+    @classmethod
+    def _opens(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            SealKey.parse(value.get_secret_value())
+        return value
+
     @field_validator("private_source_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -151,6 +161,13 @@ class MigrateSettings(DatabaseSettings):
     ops_password: SecretStr | None = _variable("RECORDINGS_OPS_PASSWORD", default=None)
     authenticator_password: SecretStr | None = _variable("RECORDINGS_AUTHENTICATOR_PASSWORD", default=None)
 
+    @field_validator("grant_key")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            GrantKey.parse(value.get_secret_value())
+        return value
+
 
 class FlowerSettings(BrokerSettings):
     """Flower: sees ids only, changes nothing, lets nobody in without a login."""
@@ -164,7 +181,7 @@ class FlowerSettings(BrokerSettings):
     @classmethod
     def _a_login(cls, value: SecretStr) -> SecretStr:
         user, _, password = value.get_secret_value().partition(":")
-        if not user or len(password) < 12:  # noqa: PLR2004 - short of this it can be guessed over HTTP
+        if not user or len(password) < 12:
             message = "must be user:password, the password of 12 characters or more"
             raise ValueError(message)
         return value

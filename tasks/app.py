@@ -3,15 +3,16 @@
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
+import psycopg
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 
 from schema.roles import WORKER, UnsafeLoginError, refuse_unsafe_login
 from workers.pipeline import build_uploader
 from workers.settings import SettingsError, WorkerSettings
-from workers.telemetry import configure_logging
+from workers.telemetry import configure_logging, redact
 from workers.upload import Uploader
 
 app = Celery("recordings", include=["tasks.upload"])
@@ -19,6 +20,7 @@ app.config_from_object("celeryconfig")
 
 _lock = threading.Lock()
 _built: dict[int, Uploader] = {}
+_draining = threading.Event()
 
 
 @app.add_defaults
@@ -29,13 +31,14 @@ def _broker() -> dict[str, str]:
 
 
 def uploader() -> Uploader:
-    """This process's own: built at its first task, after any fork, and never shared across one."""
+    """The one of this process: built at its first task, after any fork, and never shared across one."""
     pid = os.getpid()
     with _lock:
         if pid not in _built:
             _built.clear()
-            slots = int(app.conf.worker_concurrency or 1)
-            _built[pid] = build_uploader(WorkerSettings.load(), worker=_name(), slots=slots)
+            _built[pid] = build_uploader(WorkerSettings.load(), worker=_name(), slots=int(app.conf.worker_concurrency))
+            if _draining.is_set():
+                _built[pid].drain.begin()
         return _built[pid]
 
 
@@ -50,18 +53,27 @@ def _log_json(**_: Any) -> None:
 
 @celeryd_init.connect
 def _check_before_start(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
-    """Refuse to start with missing settings, or with a login that row-level security does not bind (DESIGN section 3)."""
+    """Refuse to start with missing settings, or with a login that row-level security does not bind (section 3)."""
     conf.recordings_worker_name = sender
-    if options.get("concurrency"):
+    if isinstance(options.get("concurrency"), int):
         conf.worker_concurrency = options["concurrency"]
     try:
         refuse_unsafe_login(WorkerSettings.load().dsn, wanted=WORKER)
     except (SettingsError, UnsafeLoginError) as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
+        _refuse(str(error), 2)
+    except psycopg.Error as error:
+        # Celery logs an exception of a signal and starts all the same: then with a login that nobody has looked at.
+        _refuse(f"the database cannot be used: {redact(str(error).strip())}", 1)
+
+
+def _refuse(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(code)
 
 
 @worker_shutting_down.connect
 def _drain(**_: Any) -> None:
-    for built in _built.values():
+    # First the flag: an uploader that is being built at this moment finds it.
+    _draining.set()
+    for built in tuple(_built.values()):
         built.drain.begin()

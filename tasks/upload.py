@@ -20,6 +20,6 @@ def upload(self: Task[..., None], org_id: str, upload_ids: list[str]) -> None:
     try:
         for upload_id in upload_ids:
             uploader().carry_out(grant, UUID(upload_id))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and raised again without its details
         log("worker").exception("task_fault", org_id=org_id, task_id=self.request.id)
         raise TaskFaultError(type(error).__name__) from None

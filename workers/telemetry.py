@@ -1,28 +1,44 @@
 """Logs: one JSON object a line, a static event name, ids and codes beside it (law 7).
 
-A library below us may put a URL into an exception's text, so whatever looks like one leaves here as ``[url]``.
+A library below us may put a URL into an exception's text, so whatever looks like one leaves here as ``[url]``, and a
+grant as ``[token]``.
 """
 
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+# A URL; what urllib3 says instead ("url: /path?signature"); a JWT, which task grants are.
+_SECRET = re.compile(
+    r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+|(?<=\burl: )[^\s'\"<>]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.IGNORECASE
+)
 
 
 def redact(text: str) -> str:
     """The text without what may be a secret in it: a URL can carry a signature, a password or a token."""
-    return _URL.sub("[url]", text)
+    return _SECRET.sub(lambda found: "[token]" if found[0].startswith("eyJ") else "[url]", text)
+
+
+def _redacted(value: Any) -> Any:
+    """However deep: Celery's own lines bring a dictionary, and errors in it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _redacted(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(inner) for inner in value]
+    return redact(str(value))
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = redact(value)
+        # structlog's own, which leave the event before it is written.
+        if name not in {"_record", "_from_structlog"}:
+            event[name] = _redacted(value)
     return event
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 import psycopg
 
 from schema.roles import UnsafeLoginError
+from workers.embedded.errors import EmbeddedError
 from workers.settings import SettingsError
 from workers.telemetry import redact
 
@@ -26,6 +27,10 @@ def plainly() -> Iterator[None]:
         yield
     except (SettingsError, UnsafeLoginError) as error:
         _exit(str(error), 2)
+    except EmbeddedError as error:
+        _exit(str(error), 1)
+    except KeyboardInterrupt:
+        _exit("interrupted", 1)
     except psycopg.OperationalError as error:
         _exit(f"the database cannot be used: {redact(str(error).strip())}", 1)
     except psycopg.errors.InsufficientPrivilege as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from schema import grant_keys
-from workers.cli.options import JsonOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
 from workers.grants import GrantKey
 
 app = typer.Typer(help="Keys of the task grants, as administrator.", no_args_is_help=True)
@@ -21,10 +21,11 @@ def _keys() -> None:
 @app.command()
 def rotate(
     overlap_s: Annotated[int, typer.Option("--overlap", help="Seconds for which the old keys still verify.")] = 7200,
-    json_out: JsonOption = False,  # noqa: FBT002
+    state: StateOption = DEFAULT_STATE,
+    json_out: JsonOption = False,
 ) -> None:
     """Make a new grant key, valid from now; the others run out after the overlap. Give the new one to the dispatcher."""
-    url = database_url("admin")
+    url = database_url("admin", state)
     key = GrantKey.generate()
     grant_keys.install(url, key.kid, key.secret)
     retired = grant_keys.retire_others(url, key.kid, overlap=timedelta(seconds=overlap_s))

@@ -1,6 +1,7 @@
 """``recordings orgs``: organisations, as administrator."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from workers.cli.options import JsonOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
 
 app = typer.Typer(help="Organisations, as administrator.", no_args_is_help=True)
 
@@ -18,8 +19,8 @@ _LIST = "SELECT id, name, status FROM public.organizations ORDER BY name, id"
 _SET = "UPDATE public.organizations SET status = %s WHERE id = %s RETURNING id, name, status"
 
 
-def _run(statement: str, parameters: tuple[object, ...] = ()) -> list[dict[str, str]]:
-    with psycopg.connect(database_url("admin")) as connection:
+def _run(state: Path, statement: str, parameters: tuple[object, ...] = ()) -> list[dict[str, str]]:
+    with psycopg.connect(database_url("admin", state)) as connection:
         rows = connection.execute(statement, parameters).fetchall()
     return [{"id": str(row[0]), "name": row[1], "status": row[2]} for row in rows]
 
@@ -28,17 +29,18 @@ def _run(statement: str, parameters: tuple[object, ...] = ()) -> list[dict[str, 
 def create(
     name: Annotated[str, typer.Argument(help="The organisation's name.")],
     org_id: Annotated[UUID | None, typer.Option("--id", help="Its id, if another system has given it one.")] = None,
-    json_out: JsonOption = False,  # noqa: FBT002
+    state: StateOption = DEFAULT_STATE,
+    json_out: JsonOption = False,
 ) -> None:
     """Make an organisation."""
-    (made,) = _run(_CREATE, (org_id or uuid4(), name))
+    (made,) = _run(state, _CREATE, (org_id or uuid4(), name))
     typer.echo(json.dumps(made) if json_out else f"{made['id']}  {made['name']}")
 
 
 @app.command("list")
-def list_(json_out: JsonOption = False) -> None:  # noqa: FBT002
+def list_(state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:
     """Show every organisation."""
-    found = _run(_LIST)
+    found = _run(state, _LIST)
     if json_out:
         typer.echo(json.dumps(found))
         return
@@ -49,19 +51,19 @@ def list_(json_out: JsonOption = False) -> None:  # noqa: FBT002
 
 
 @app.command()
-def suspend(org_id: UUID, json_out: JsonOption = False) -> None:  # noqa: FBT002
+def suspend(org_id: UUID, state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:
     """Hold an organisation's uploads back. What it enqueues is kept, and goes on after: recordings orgs resume."""
-    _set("suspended", org_id, json_out=json_out)
+    _set(state, "suspended", org_id, json_out=json_out)
 
 
 @app.command()
-def resume(org_id: UUID, json_out: JsonOption = False) -> None:  # noqa: FBT002
+def resume(org_id: UUID, state: StateOption = DEFAULT_STATE, json_out: JsonOption = False) -> None:
     """Let a suspended organisation's uploads go on."""
-    _set("active", org_id, json_out=json_out)
+    _set(state, "active", org_id, json_out=json_out)
 
 
-def _set(status: str, org_id: UUID, *, json_out: bool) -> None:
-    found = _run(_SET, (status, org_id))
+def _set(state: Path, status: str, org_id: UUID, *, json_out: bool) -> None:
+    found = _run(state, _SET, (status, org_id))
     if not found:
         typer.echo(f"error: no organisation has the id {org_id}: see recordings orgs list", err=True)
         raise typer.Exit(1)

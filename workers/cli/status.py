@@ -11,18 +11,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workers.cli.options import JsonOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
 from workers.progress import Progress, read_progress
 
 _EVERY_S = 1.0
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, every second.")] = False,  # noqa: FBT002
-    json_out: JsonOption = False,  # noqa: FBT002
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, every second.")] = False,
+    state: StateOption = DEFAULT_STATE,
+    json_out: JsonOption = False,
 ) -> None:
     """Show uploads by organisation, what is late, and what has failed, as recording_ops."""
-    with psycopg.connect(database_url("ops"), autocommit=True) as connection:
+    with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
         if json_out:
             typer.echo(json.dumps(read_progress(connection).as_json()))
         elif watch:

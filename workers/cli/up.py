@@ -4,9 +4,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +12,8 @@ from rich.panel import Panel
 from rich.status import Status
 from rich.table import Table
 
+from workers.cli.faults import plainly
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption
 from workers.embedded import detached
 from workers.embedded.environment import ROLES, environment, flower_login, flower_url
 from workers.embedded.errors import EmbeddedError
@@ -22,23 +21,7 @@ from workers.embedded.stack import WHOLE, Stack
 from workers.embedded.state import State, load
 from workers.embedded.supervisor import supervise
 
-DEFAULT_STATE = Path(".recordings")
-StateOption = Annotated[Path, typer.Option("--state", help="Folder that keeps data, ports and secrets.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHOWN_PORTS = {"postgres": "postgres", "valkey": "valkey", "seaweedfs": "s3.port", "flower": "flower"}
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """What people can act on, as a sentence and exit code 1; anything else is a bug and keeps its traceback."""
-    try:
-        yield
-    except EmbeddedError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        raise typer.Exit(1) from None
 
 
 class Progress:
@@ -100,7 +83,7 @@ def show(console: Console, state: State, *, is_first: bool, json_out: bool) -> N
     table.add_row("logs", str(state.directory / "logs"))
     where = "" if state.directory == DEFAULT_STATE.resolve() else f" --state {shlex.quote(str(state.directory))}"
     for label, command in (("enqueue as", "env --role call_handler"), ("look", "status"), ("stop", "down")):
-        table.add_row(label, f"recordings {command}{where if command != 'status' else ''}")
+        table.add_row(label, f"recordings {command}{where}")
     console.print(Panel(table, title="running", title_align="left", expand=False))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
-from typing import Any, Self
+from typing import Self
 
 import boto3
 import botocore.session
@@ -160,5 +160,5 @@ class Store:
 
 
 def _whole(checksum: str | None) -> str | None:
-    """Hex of a checksum over the whole object; a composite one ends in the number of parts and says nothing about it."""
+    """Hex of a checksum over the whole object; a composite one ends in the number of its parts, and is of no use."""
     return None if checksum is None or "-" in checksum else b64decode(checksum).hex()

@@ -2,7 +2,7 @@
 
 import typer
 
-from workers.cli import dispatcher, enqueue, flower, keys, migrate, orgs, status, up
+from workers.cli import demo, dispatcher, enqueue, flower, keys, migrate, orgs, status, up
 from workers.cli.faults import plainly
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(demo.demo)
 app.command()(up.up)
 app.command()(up.down)
 app.command()(up.env)

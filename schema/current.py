@@ -46,7 +46,14 @@ def page(database_url: str, pg_dump: Path) -> str:
     with psycopg.connect(database_url) as connection:
         roles = [row[0] for query in (_ROLES, _MEMBERS) for row in connection.execute(query, (_NAMES,))]
     dumped = subprocess.run(
-        [pg_dump, "--schema-only", "--schema=public", "--schema=app", "--exclude-table=app.alembic_version", database_url],
+        [
+            pg_dump,
+            "--schema-only",
+            "--schema=public",
+            "--schema=app",
+            "--exclude-table=app.alembic_version",
+            database_url,
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -32,18 +32,19 @@ def set_passwords(database_url: str, passwords: Mapping[str, str]) -> None:
             )
 
 
+# Membership counts: a login that may SET ROLE to one of these is as good as one.
 _UNSAFE = """
 SELECT current_user,
-       rolsuper OR rolbypassrls,
-       pg_has_role(current_user, c.relowner, 'MEMBER')
-FROM pg_roles
-LEFT JOIN pg_class AS c ON c.oid = to_regclass('public.recording_upload_queue')
-WHERE rolname = current_user
+       EXISTS (SELECT FROM pg_roles AS r
+               WHERE (r.rolsuper OR r.rolbypassrls) AND pg_has_role(current_user, r.oid, 'MEMBER')),
+       EXISTS (SELECT FROM pg_class AS c
+               WHERE c.oid = to_regclass('public.recording_upload_queue')
+                 AND pg_has_role(current_user, c.relowner, 'MEMBER'))
 """
 
 
 def refuse_unsafe_login(database_url: str, *, wanted: str) -> None:
-    """Raise ``UnsafeLoginError`` where the login is superuser, has BYPASSRLS, or owns the tables or may act as their owner.
+    """Raise ``UnsafeLoginError`` where the login is superuser, has BYPASSRLS or owns the tables, itself or as a member.
 
     Row-level security does not bind such a login, and nothing that this project promises would hold (section 3).
     """
@@ -53,7 +54,7 @@ def refuse_unsafe_login(database_url: str, *, wanted: str) -> None:
         return
     login, bypasses, owns = row
     if bypasses or owns:
-        why = "is superuser or has BYPASSRLS" if bypasses else "owns the tables"
+        why = "is superuser or has BYPASSRLS, or may become so" if bypasses else "owns the tables"
         message = (
             f"DATABASE_URL logs in as {login}, which {why}: row-level security would not bind it. "
             f"Use the login {wanted} instead (its password is set by: recordings migrate)."

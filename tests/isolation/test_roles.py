@@ -156,8 +156,14 @@ def test_a_superuser_a_bypassing_login_and_an_owner_are_refused_with_what_to_use
     tag = uuid4().hex[:8]
     with shared.connect() as admin:
         admin.execute(f"CREATE ROLE bypass_{tag} LOGIN BYPASSRLS PASSWORD 'pw'")
+        admin.execute(f"CREATE ROLE member_{tag} LOGIN PASSWORD 'pw' IN ROLE bypass_{tag}")
         admin.execute(f"CREATE ROLE owner_{tag} LOGIN PASSWORD 'pw' IN ROLE recordings_owner")
-    for login, why in (("postgres", "superuser"), (f"bypass_{tag}", "BYPASSRLS"), (f"owner_{tag}", "owns the tables")):
+    for login, why in (
+        ("postgres", "superuser"),
+        (f"bypass_{tag}", "BYPASSRLS"),
+        (f"member_{tag}", "may become so"),
+        (f"owner_{tag}", "owns the tables"),
+    ):
         password = shared.passwords.get(login, "pw")
         url = shared.postgres.url(user=login, password=password, database=shared.name)
         with pytest.raises(UnsafeLoginError, match=why) as refused:

@@ -9,7 +9,7 @@ _BLOCK = 64  # bytes of an HMAC-SHA256 block (RFC 2104)
 
 def pads(secret: bytes) -> tuple[bytes, bytes]:
     """The inner and outer pad of HMAC-SHA256: with them two plain sha256() calls make the MAC, without an extension."""
-    if not 32 <= len(secret) <= _BLOCK:  # noqa: PLR2004 - shorter is weak, longer would have to be hashed first
+    if not 32 <= len(secret) <= _BLOCK:  # shorter is weak, longer would have to be hashed first
         message = "a grant key has 32 to 64 bytes"
         raise ValueError(message)
     block = secret.ljust(_BLOCK, b"\0")
@@ -27,7 +27,7 @@ def install(database_url: str, kid: str, secret: bytes) -> bool:
 
 
 def retire_others(database_url: str, kid: str, *, overlap: timedelta) -> int:
-    """Let every other key run out after ``overlap``, long enough for the grants already in messages. Returns how many."""
+    """Let every other key run out after ``overlap``: long enough for the grants in messages. Returns how many."""
     with psycopg.connect(database_url) as connection:
         cursor = connection.execute(
             "UPDATE app.grant_keys SET expires_at = now() + %s WHERE kid <> %s AND expires_at IS NULL", (overlap, kid)

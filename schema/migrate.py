@@ -33,7 +33,7 @@ def head() -> str:
 
 
 def migrate(database_url: str) -> list[str]:
-    """Bring the database to the newest version, as administrator, and return the versions that were applied, oldest first.
+    """Bring the database to the newest version, as administrator; return the versions that were applied, in order.
 
     Each version is one transaction: a migration that fails leaves the one before it in place. Two at once wait for one
     another on an advisory lock.

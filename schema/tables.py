@@ -1,4 +1,4 @@
-"""The tables, for reading and for the cold paths. The migrations make them; a test holds this page to what they made."""
+"""The tables, for reading and for the cold paths. The migrations make them; a test holds this page to them."""
 
 from datetime import datetime
 from typing import Any

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Drain:
-    """From ``begin`` on nothing is claimed; what is held may still finish within ``patience_s``, then it is put back."""
+    """From ``begin`` on nothing is claimed. What is held may finish within ``patience_s``; then it is put back."""
 
     patience_s: float
     clock: Callable[[], float] = time.monotonic

@@ -23,7 +23,7 @@ SELECT call_id, upload_id, created FROM public.enqueue_recording(
 """
 
 
-def enqueue(  # noqa: PLR0913 - the arguments of enqueue_recording(), each by its name
+def enqueue(
     connection: psycopg.Connection[Any],
     *,
     org_id: UUID,

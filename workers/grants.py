@@ -38,7 +38,7 @@ class GrantKey:
             secret = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         except (binascii.Error, ValueError):
             secret = b""
-        if not _KID.fullmatch(kid) or not _SECRET_BYTES <= len(secret) <= 64:  # noqa: PLR2004 - one HMAC block
+        if not _KID.fullmatch(kid) or not _SECRET_BYTES <= len(secret) <= 64:
             message = "must be kid:base64url of 32 to 64 random bytes; make one with: recordings keys rotate"
             raise ValueError(message)
         return cls(kid=kid, secret=secret)

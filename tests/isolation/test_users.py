@@ -79,7 +79,7 @@ def test_a_user_reads_their_own_organisation_only(shared: Database, two: tuple[U
 def test_claims_that_name_no_organisation_show_no_rows(
     shared: Database, two: tuple[UUID, UUID], claims: dict[str, Any]
 ) -> None:
-    """ "A" stands for the id of a real organisation: in the wrong place it is worth nothing."""
+    """The letter A stands for the id of a real organisation: in the wrong place it is worth nothing."""
     real = json.loads(json.dumps(claims).replace('"A"', f'"{two[0]}"').replace('\\"A\\"', f'\\"{two[0]}\\"'))
     with user_transaction(shared.engine("authenticator"), real) as connection:
         for table in READABLE:

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 
 from schema import current
 from schema.migrate import head, migrate
-from schema.tables import Base
+from schema.tables import Organization
 from tests.database import Database
 from workers.embedded.postgres import Postgres, wheel_binaries
 
@@ -74,7 +74,7 @@ def test_tables_py_says_what_the_migrations_made(migrated: Database) -> None:
                 name in {None, "app"} if kind == "schema" else name != "alembic_version"
             ),
         }
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), Organization.metadata) == []
 
 
 def test_an_upload_goes_its_way_in_sql(migrated: Database) -> None:

@@ -34,7 +34,7 @@ def supabase(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with Postgres.temporary(folder, bin_dir=binaries(request.param)) as postgres:
         with psycopg.connect(postgres.url(database="postgres"), autocommit=True) as superuser:
             for statement in STAND_IN.split(";\n"):
-                superuser.execute(statement)  # type: ignore[call-overload]
+                superuser.execute(statement)
         with psycopg.connect(postgres.url(database="supabase"), autocommit=True) as superuser:
             superuser.execute(INSIDE)
         yield Database.prepare_as(postgres, "supabase_postgres", "supabase-postgres", "supabase")

@@ -101,7 +101,7 @@ def test_a_certificate_must_be_for_the_name_in_the_url(tmp_path: Path) -> None:
 
         def fetcher(tls: ssl.SSLContext | None) -> Fetcher:
             here = resolving(["127.0.0.1"])
-            return Fetcher([ip_network("127.0.0.0/8")], tls=tls, resolver=here, connect_timeout_s=2.0)
+            return Fetcher([ip_network("127.0.0.0/8")], tls=tls, resolver=here, connect_timeout_s=10.0)
 
         with (
             fetcher(client) as trusting,

@@ -108,7 +108,6 @@ def test_a_recording_cut_on_the_way_is_stored_whole_where_it_can_be_resumed(
         ("https", Recording(1, 20_000_000), (do.no_length(), do.cut(19_000_000)), errors.SourceTruncated),
         ("https", REC, (do.oversize(50_000_001),), errors.TooLarge),
         ("https", REC, (do.oversize(60_000_000), do.no_length()), errors.TooLarge),
-        ("https", REC, (do.hang(),), errors.SourceTimeout),
     ],
 )
 def test_what_goes_wrong_has_a_code_and_leaves_nothing(
@@ -127,6 +126,14 @@ def test_what_goes_wrong_has_a_code_and_leaves_nothing(
     assert "127.0.0.1" not in str(caught.value)
     assert gone(store, object_key(asked, "wav"))
     assert not list(store.list(str(asked.org_id)))
+
+
+def test_a_silent_provider_is_not_waited_for(
+    provider: Provider, store: Store, upload: Callable[..., Upload], impatient: Fetcher
+) -> None:
+    asked = upload(provider.add("/a.wav", REC, do.hang()))
+    with pytest.raises(errors.SourceTimeout):
+        copy(asked, resolve(asked, None), fetcher=impatient, store=store, limits=LIMITS, heartbeat=lambda: None)
 
 
 def test_too_much_is_not_even_fetched(provider: Provider, upload: Callable[..., Upload], run: Copy) -> None:

@@ -166,12 +166,12 @@ def test_another_file_is_not_taken_for_the_rest(provider: Provider, fetcher: Fet
         fetch(fetcher, provider.add("/a.wav", REC, do.ranged(), do.cut(50_000, 1), second_time))
 
 
-def test_a_silent_provider_times_out(provider: Provider, fetcher: Fetcher) -> None:
+def test_a_silent_provider_times_out(provider: Provider, impatient: Fetcher) -> None:
     with pytest.raises(errors.SourceTimeout):
-        fetch(fetcher, provider.add("/a.wav", REC, do.hang()))
+        fetch(impatient, provider.add("/a.wav", REC, do.hang()))
 
 
-def test_a_provider_that_falls_silent_midway_times_out(fetcher: Fetcher) -> None:
+def test_a_provider_that_falls_silent_midway_times_out(impatient: Fetcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.wav"
         held: list[socket.socket] = []
@@ -184,12 +184,12 @@ def test_a_provider_that_falls_silent_midway_times_out(fetcher: Fetcher) -> None
         thread = threading.Thread(target=serve)
         thread.start()
         with pytest.raises(errors.SourceTimeout):
-            fetch(fetcher, url)
+            fetch(impatient, url)
         thread.join()
         held[0].close()
 
 
-def test_headers_that_trickle_in_do_not_hold_a_slot(fetcher: Fetcher) -> None:
+def test_headers_that_trickle_in_do_not_hold_a_slot(impatient: Fetcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         over = threading.Event()
 
@@ -202,11 +202,10 @@ def test_headers_that_trickle_in_do_not_hold_a_slot(fetcher: Fetcher) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        impatient = Fetcher(fetcher._dialer.rules.networks, connect_timeout_s=0.3, read_timeout_s=0.5)
         began = monotonic()
         with pytest.raises(errors.SourceTimeout):
             fetch(impatient, f"http://127.0.0.1:{server.getsockname()[1]}/a.wav")
-        assert monotonic() - began < 3
+        assert monotonic() - began < 5
         over.set()
         thread.join()
 
@@ -216,7 +215,7 @@ def test_a_slow_source_hands_over_what_it_has(provider: Provider, fetcher: Fetch
     began = monotonic()
     with fetcher.open(Request(url)) as body:
         assert 0 < body.readinto(memoryview(bytearray(SIZE))) < SIZE
-    assert monotonic() - began < 2.5
+    assert monotonic() - began < 2.9
 
 
 def test_nobody_listening_is_unreachable(fetcher: Fetcher) -> None:

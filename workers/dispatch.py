@@ -17,7 +17,9 @@ NOBODY = UUID(int=0)
 # walk:      from the organisation after the one served last, once around, over those that have anything unsettled (a
 #            skip scan: an index probe each). It ends when as many have called as there is room for. To call, an
 #            organisation must be active, below its cap, and have something due: one that merely waits would take the
-#            place of one that could be served, and with enough of them nobody would be.
+#            place of one that could be served, and with enough of them nobody would be. Sorted as the index of due
+#            rows is, so that no other index is tempting, which holds settled rows too.
+# most:      what one of them can get when each other one gets a row.
 # due:       of each that called, its most urgent rows, as many as its cap leaves; then one of each, then a second of
 #            each, … A backlog of 100,000 rows costs its organisation's neighbours one place a round. Priorities are
 #            probed one by one, so that rows which are not due yet are never walked through.
@@ -44,30 +46,33 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
     FROM walk CROSS JOIN LATERAL (
         SELECT org_id, lap FROM (
             (SELECT org_id, walk.lap AS lap FROM public.recording_upload_queue
-             WHERE status = 'pending' AND org_id > walk.org_id ORDER BY org_id LIMIT 1)
+             WHERE status = 'pending' AND org_id > walk.org_id ORDER BY org_id, priority, next_attempt_at LIMIT 1)
             UNION ALL
             (SELECT org_id, walk.lap FROM abandoned WHERE org_id > walk.org_id ORDER BY org_id LIMIT 1)
             UNION ALL
             (SELECT org_id, 1 FROM public.recording_upload_queue
-             WHERE status = 'pending' AND walk.lap = 0 ORDER BY org_id LIMIT 1)
+             WHERE status = 'pending' AND walk.lap = 0 ORDER BY org_id, priority, next_attempt_at LIMIT 1)
             UNION ALL
             (SELECT org_id, 1 FROM abandoned WHERE walk.lap = 0 ORDER BY org_id LIMIT 1)
         ) AS ahead ORDER BY lap, org_id LIMIT 1
     ) AS next CROSS JOIN LATERAL (
-        SELECT EXISTS (SELECT FROM public.organizations AS o WHERE o.id = next.org_id AND o.status = 'active')
+        SELECT coalesce((SELECT o.status = 'active' FROM public.organizations AS o WHERE o.id = next.org_id), false)
            AND coalesce((SELECT f.n FROM in_flight AS f WHERE f.org_id = next.org_id), 0) < %(cap)s
            AND (EXISTS (SELECT FROM abandoned AS a WHERE a.org_id = next.org_id)
              OR EXISTS (SELECT FROM generate_series(0, 9) AS p (priority) CROSS JOIN LATERAL (
                     SELECT FROM public.recording_upload_queue
                     WHERE status = 'pending' AND org_id = next.org_id AND priority = p.priority
                       AND next_attempt_at <= now() AND (dispatched_until IS NULL OR dispatched_until <= now())
-                    LIMIT 1) AS one)) AS calls
+                    LIMIT 1) AS one)) AS calls OFFSET 0
     ) AS able
     WHERE walk.called < (SELECT n FROM room) AND (next.lap = 0 OR next.org_id <= %(after)s::uuid)
+), most AS MATERIALIZED (
+    SELECT room.n - max(walk.called) + 1 AS n FROM walk, room GROUP BY room.n
 ), due AS (
     SELECT d.id, w.turn, row_number() OVER (PARTITION BY w.org_id ORDER BY d.priority, d.due_at) AS round
     FROM walk AS w
     LEFT JOIN in_flight AS f ON f.org_id = w.org_id
+    CROSS JOIN LATERAL (SELECT least(%(cap)s - coalesce(f.n, 0), (SELECT n FROM most)) AS n) AS may
     CROSS JOIN LATERAL (
         SELECT q.id, q.priority, q.due_at FROM (
             SELECT q.id, q.priority, q.next_attempt_at AS due_at
@@ -75,11 +80,11 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
                 SELECT id, priority, next_attempt_at FROM public.recording_upload_queue
                 WHERE status = 'pending' AND org_id = w.org_id AND priority = p.priority AND next_attempt_at <= now()
                   AND (dispatched_until IS NULL OR dispatched_until <= now())
-                ORDER BY next_attempt_at LIMIT greatest(0, %(cap)s - coalesce(f.n, 0))
+                ORDER BY next_attempt_at LIMIT may.n
             ) AS q
             UNION ALL
             SELECT a.id, a.priority, a.lease_expires_at FROM abandoned AS a WHERE a.org_id = w.org_id
-        ) AS q ORDER BY q.priority, q.due_at LIMIT greatest(0, %(cap)s - coalesce(f.n, 0))
+        ) AS q ORDER BY q.priority, q.due_at LIMIT may.n
     ) AS d
     WHERE w.calls
 ), picked AS MATERIALIZED (

@@ -31,7 +31,8 @@ def backlog(database: Database, org_id: UUID, rows: int, *, priority: int = 5, d
     call_id = database.enqueue(org_id, priority=priority).call_id
     database.run("DELETE FROM recording_upload_queue WHERE call_id = %s", call_id)
     database.run(
-        "INSERT INTO recording_upload_queue (org_id, call_id, provider, recording_id, source_url, priority, next_attempt_at) "
+        "INSERT INTO recording_upload_queue "
+        "(org_id, call_id, provider, recording_id, source_url, priority, next_attempt_at) "
         "SELECT %s, %s, 'https', gen_random_uuid()::text, 'https://provider.example/r.wav', %s,"
         "       now() + make_interval(secs => %s - n) FROM generate_series(1, %s) AS n",
         org_id,
@@ -225,10 +226,10 @@ def test_marks_that_are_taken_back_make_the_rows_due_again(database: Database, l
 @pytest.mark.parametrize("column", ["source_url", "call_id", "recording_id", "worker", "object_key", "*"])
 def test_the_dispatcher_cannot_read_what_it_does_not_need(shared: Database, column: str) -> None:
     with shared.connect("recording_dispatcher") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(f"SELECT {column} FROM recording_upload_queue")  # type: ignore[arg-type]
+        connection.execute(f"SELECT {column} FROM recording_upload_queue")
 
 
 @pytest.mark.parametrize("column", ["status", "org_id", "attempt", "next_attempt_at", "lease_expires_at"])
 def test_the_dispatcher_can_change_nothing_but_its_mark(shared: Database, column: str) -> None:
     with shared.connect("recording_dispatcher") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute(f"UPDATE recording_upload_queue SET {column} = {column}")  # type: ignore[arg-type]
+        connection.execute(f"UPDATE recording_upload_queue SET {column} = {column}")

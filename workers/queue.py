@@ -32,13 +32,13 @@ WITH due AS MATERIALIZED (
     UPDATE public.recording_upload_queue AS q SET
         status = 'processing', attempt = q.attempt + 1, failures = due.failures, worker = %(worker)s,
         lease_expires_at = now() + %(lease)s, dispatched_until = NULL
-    FROM due WHERE q.id = due.id AND due.failures < due.max_failures
+    FROM due WHERE q.id = due.id AND NOT (due.lost AND due.failures >= due.max_failures)
     RETURNING q.*, least(extract(epoch FROM now() - due.due_at) * 1000, 2147483647)::integer AS queue_ms
 ), given_up AS (
     UPDATE public.recording_upload_queue AS q SET
         status = 'failed', failures = due.failures, error_code = 'worker_lost',
         worker = NULL, lease_expires_at = NULL, dispatched_until = NULL
-    FROM due WHERE q.id = due.id AND due.failures >= due.max_failures
+    FROM due WHERE q.id = due.id AND due.lost AND due.failures >= due.max_failures
 ), failure AS (
     INSERT INTO public.failed_recording_uploads AS f
         (org_id, call_id, upload_id, error_code, error_message, next_retry_at, given_up_at)
@@ -56,11 +56,11 @@ WITH due AS MATERIALIZED (
     FROM due WHERE lost
 ), call AS (
     UPDATE public.call_logs AS c SET recording_status = 'failed'
-    FROM due WHERE c.org_id = due.org_id AND c.id = due.call_id AND due.failures >= due.max_failures
+    FROM due WHERE c.org_id = due.org_id AND c.id = due.call_id AND due.lost AND due.failures >= due.max_failures
       AND c.recording_status IS DISTINCT FROM 'completed'
 )
 SELECT q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt, q.failures,
-       q.max_failures, q.created_at, now(), i.sealed_credentials, q.queue_ms
+       q.max_failures, q.created_at, now(), i.sealed_credentials, q.queue_ms, coalesce(q.retried_at, q.created_at)
 FROM claimed AS q
 JOIN public.call_logs AS c ON c.org_id = q.org_id AND c.id = q.call_id
 LEFT JOIN public.integrations AS i ON i.org_id = q.org_id AND i.provider = q.provider

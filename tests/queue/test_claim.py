@@ -1,0 +1,177 @@
+"""Claiming: one owner at a time, and nobody is forgotten."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.desk import COPIED, Desk
+from workers.errors import SourceGone
+from workers.retry import GiveUp
+from workers.uploads import Upload
+
+
+def test_a_claim_brings_what_the_copy_needs(desk: Desk) -> None:
+    desk.database.run(
+        "INSERT INTO integrations (org_id, provider, sealed_credentials) VALUES (%s, 'twilio', %s)",
+        desk.org_id,
+        b"sealed",
+    )
+    upload = desk.claimed(
+        provider="twilio", provider_call_id="CA1", recording_id="RE1", source_url="https://a.example/1"
+    )
+    assert (upload.org_id, upload.provider, upload.provider_call_id) == (desk.org_id, "twilio", "CA1")
+    assert (upload.recording_id, upload.source_url) == ("RE1", "https://a.example/1")
+    assert (upload.attempt, upload.failures, upload.max_failures) == (1, 0, 10)
+    assert upload.sealed_credentials == b"sealed"
+    assert upload.created_at <= upload.claimed_at
+    row = desk.row(upload.id)
+    assert (row["status"], row["worker"]) == ("processing", "worker@one")
+    assert row["lease_expires_at"] > upload.claimed_at
+
+
+def test_credentials_of_another_organisation_or_provider_do_not_come_along(desk: Desk) -> None:
+    other = desk.database.organisation()
+    for org_id, provider in ((other, "vapi"), (desk.org_id, "twilio")):
+        desk.database.run(
+            "INSERT INTO integrations (org_id, provider, sealed_credentials) VALUES (%s, %s, 'x')", org_id, provider
+        )
+    assert desk.claimed(provider="vapi").sealed_credentials is None
+
+
+def test_of_eight_claims_at_once_one_wins(desk: Desk) -> None:
+    upload_id, start = desk.enqueue(), Barrier(8)
+
+    def claim(number: int) -> Upload | None:
+        start.wait()
+        return desk.worker(f"worker@{number}").claim(desk.grant, upload_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [upload for upload in pool.map(claim, range(8)) if upload]
+    assert [upload.attempt for upload in won] == [1]
+    assert desk.row(upload_id)["attempt"] == 1
+
+
+def test_of_eight_claims_of_an_expired_lease_one_wins(desk: Desk) -> None:
+    upload, start = desk.claimed(), Barrier(8)
+    desk.expire(upload.id)
+
+    def claim(number: int) -> Upload | None:
+        start.wait()
+        return desk.worker(f"worker@{number}").claim(desk.grant, upload.id)
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [taken for taken in pool.map(claim, range(8)) if taken]
+    assert [(taken.attempt, taken.failures) for taken in won] == [(2, 1)]
+    assert len(desk.metrics(upload.id)) == 1
+
+
+def test_a_row_that_is_not_due_yet_cannot_be_claimed(desk: Desk) -> None:
+    upload_id = desk.enqueue()
+    desk.change(upload_id, "next_attempt_at = now() + interval '1 minute'")
+    assert desk.worker().claim(desk.grant, upload_id) is None
+
+
+def test_a_row_that_is_owned_cannot_be_claimed(desk: Desk) -> None:
+    upload = desk.claimed()
+    before = desk.everything(upload.id)
+    assert desk.worker("worker@two").claim(desk.grant, upload.id) is None
+    assert desk.everything(upload.id) == before
+
+
+@pytest.mark.parametrize("settled", ["completed", "failed"])
+def test_a_settled_row_cannot_be_claimed(desk: Desk, settled: str) -> None:
+    upload, worker = desk.claimed(), desk.worker()
+    if settled == "completed":
+        worker.complete(desk.grant, upload, COPIED, total_ms=1)
+    else:
+        worker.fail(desk.grant, upload, SourceGone(), GiveUp(), total_ms=1)
+    before = desk.everything(upload.id)
+    assert worker.claim(desk.grant, upload.id) is None
+    assert desk.everything(upload.id) == before
+
+
+def test_a_row_of_another_organisation_cannot_be_claimed(desk: Desk) -> None:
+    upload_id = desk.enqueue()
+    foreign = desk.database.grant(desk.database.organisation())
+    assert desk.worker().claim(foreign, upload_id) is None
+    assert desk.row(upload_id)["status"] == "pending"
+
+
+def test_a_row_that_does_not_exist_cannot_be_claimed(desk: Desk) -> None:
+    assert desk.worker().claim(desk.grant, uuid4()) is None
+
+
+@pytest.mark.parametrize("grant", ["", "nonsense", "a.b.c"])
+def test_without_a_valid_grant_a_claim_is_an_error_and_leaves_the_connection_usable(desk: Desk, grant: str) -> None:
+    upload_id = desk.enqueue()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
+        desk.worker().claim(grant, upload_id)
+    assert desk.worker().claim(desk.grant, upload_id)
+
+
+def test_a_lost_worker_costs_a_failure_and_is_accounted_for_by_the_next(desk: Desk) -> None:
+    upload = desk.claimed("worker@lost")
+    taken = desk.again(upload)
+    assert (taken.attempt, taken.failures) == (2, 1)
+    (metric,) = desk.metrics(upload.id)
+    assert (metric["attempt"], metric["outcome"], metric["error_code"]) == (1, "rescheduled", "worker_lost")
+    assert metric["worker"] == "worker@lost"
+    (failure,) = desk.failures(upload.id)
+    assert (failure["error_code"], failure["failure_count"], failure["resolved_at"]) == ("worker_lost", 1, None)
+    assert failure["next_retry_at"] is not None
+
+
+def test_workers_lost_until_nothing_may_be_used_up_any_more_end_it(desk: Desk) -> None:
+    upload_id = desk.enqueue()
+    desk.change(upload_id, "max_failures = 3")
+    worker = desk.worker()
+    for _ in range(3):
+        assert worker.claim(desk.grant, upload_id)
+        desk.expire(upload_id)
+    assert worker.claim(desk.grant, upload_id) is None
+    row = desk.row(upload_id)
+    assert (row["status"], row["error_code"], row["attempt"], row["failures"]) == ("failed", "worker_lost", 3, 3)
+    assert [metric["outcome"] for metric in desk.metrics(upload_id)] == ["rescheduled", "rescheduled", "given_up"]
+    (failure,) = desk.failures(upload_id)
+    assert failure["failure_count"] == 3
+    assert failure["given_up_at"] is not None
+    assert failure["next_retry_at"] is None
+    assert desk.call(upload_id)["recording_status"] == "failed"
+
+
+def test_a_pending_row_has_a_try_even_if_all_its_failures_are_used_up(desk: Desk) -> None:
+    upload_id = desk.enqueue()
+    desk.change(upload_id, "failures = max_failures")
+    assert desk.worker().claim(desk.grant, upload_id)
+
+
+def test_a_row_that_has_waited_for_months_can_be_claimed(desk: Desk) -> None:
+    upload_id = desk.enqueue()
+    desk.change(upload_id, "next_attempt_at = now() - interval '90 days'")
+    upload = desk.worker().claim(desk.grant, upload_id)
+    assert upload is not None
+    assert upload.queue_ms == 2**31 - 1
+    desk.worker().complete(desk.grant, upload, COPIED, total_ms=1)
+
+
+def test_a_recording_given_up_does_not_mark_a_call_failed_that_has_another_one(desk: Desk) -> None:
+    stored = desk.claimed(provider_call_id="one-call", recording_id="a")
+    desk.worker().complete(desk.grant, stored, COPIED, total_ms=1)
+    lost = [desk.enqueue(provider_call_id="one-call", recording_id=name) for name in "bc"]
+    given_up(desk, lost[0])
+    upload = desk.worker().claim(desk.grant, lost[1])
+    assert upload
+    desk.worker().fail(desk.grant, upload, SourceGone(), GiveUp(), total_ms=1)
+    assert [desk.row(upload_id)["status"] for upload_id in lost] == ["failed", "failed"]
+    assert desk.call(stored.id)["recording_status"] == "completed"
+
+
+def given_up(desk: Desk, upload_id: UUID) -> None:
+    """By a worker that was lost at the last try."""
+    desk.change(upload_id, "max_failures = 1")
+    assert desk.worker().claim(desk.grant, upload_id)
+    desk.expire(upload_id)
+    assert desk.worker().claim(desk.grant, upload_id) is None

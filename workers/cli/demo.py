@@ -1,6 +1,7 @@
 """`recordings demo`: the main job on one screen."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def demo(
     from workers.demo.script import write  # noqa: PLC0415
     from workers.demo.stage import stage  # noqa: PLC0415
 
+    forget_other_servers()
     began = time.monotonic()
     script = write(organisations=orgs, calls=calls)
     with plainly(), view_of(script, calls, is_quiet=json_out) as view:
@@ -51,6 +53,14 @@ def demo(
         console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=LOG_WIDTH)
         report(console, evidence, checks, elapsed_s=elapsed_s)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def forget_other_servers() -> None:
+    """What is set here for other servers (PGHOSTADDR, AWS_PROFILE, a proxy) would bend the demo's own connections."""
+    for name in list(os.environ):
+        if name.startswith(("PG", "AWS_")) or name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+            del os.environ[name]
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 @contextmanager

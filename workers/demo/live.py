@@ -16,6 +16,7 @@ from rich.text import Text
 from workers.demo.observer import Snapshot
 
 BAR = 32
+COUNTS = 38
 WIDTH = 100
 EVENTS = 9
 _MB = 1_000_000
@@ -83,9 +84,8 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Always as many lines: what jumps cannot be read."""
-        yield Constrain(
-            Group(self._title(), Text(), self._bars(), Text(), self._counters(), Text(), self._feed()), WIDTH
-        )
+        bars = self._bars(min(options.max_width, WIDTH))
+        yield Constrain(Group(self._title(), Text(), bars, Text(), self._counters(), Text(), self._feed()), WIDTH)
 
     def _title(self) -> Table:
         title = Table.grid(expand=True)
@@ -95,10 +95,11 @@ class Screen:
         title.add_row(self._spinner, Text(f"{time.monotonic() - self.began:5.1f} s", "dim"))
         return title
 
-    def _bars(self) -> Table:
+    def _bars(self, width: int) -> Table:
+        length = max(8, min(BAR, width - max(map(len, self.names)) - COUNTS))
         bars = Table.grid(padding=(0, 2))
         bars.add_column(no_wrap=True)
-        bars.add_column(width=BAR, no_wrap=True)
+        bars.add_column(width=length, no_wrap=True)
         for _ in range(3):
             bars.add_column(justify="right", no_wrap=True)
         standing = {
@@ -108,7 +109,7 @@ class Screen:
             stored, failed, waiting = standing.get(name, (0, 0, 0))
             counts = (f"{stored:3d} stored", f"{failed:2d} failed", f"{waiting:3d} waiting")
             styles = ("green", "red" if failed else "dim", "yellow" if waiting else "dim")
-            bars.add_row(name, bar(stored, failed, self.calls), *map(Text, counts, styles))
+            bars.add_row(name, bar(stored, failed, self.calls, width=length), *map(Text, counts, styles))
         return bars
 
     def _counters(self) -> Text:

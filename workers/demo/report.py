@@ -71,7 +71,7 @@ def marked(checks: Sequence[Check]) -> Table:
     shown = Table.grid(padding=(0, 1))
     shown.add_column()
     shown.add_column(no_wrap=True)
-    shown.add_column(no_wrap=True, overflow="ellipsis")
+    shown.add_column()
     for check in checks:
         if check.ok:
             shown.add_row(Text("✓", "green"), check.name, Text(f" {check.detail}", "dim"))

@@ -53,9 +53,13 @@ class Play:
             if now_s >= look_at_s:
                 look_at_s = now_s + LOOK_EVERY_S
                 snapshot = self.look()
-                if self.handler.is_done and snapshot.settled() >= self.handler.enqueued and self.is_victim_back:
+                if self.is_over(snapshot):
                     break
             time.sleep(DELIVER_EVERY_S)
+
+    def is_over(self, snapshot: Snapshot) -> bool:
+        is_settled = self.handler.is_done and snapshot.settled() >= self.handler.enqueued
+        return is_settled and (self.killed is None or self.is_victim_back)
 
     def now_s(self) -> float:
         return time.monotonic() - self.began

@@ -140,4 +140,8 @@ def killed_workers_uploads_went_on(evidence: Evidence) -> Check:
             wrong.append(f"upload {held.upload_id}")
     if not proven and not wrong:
         wrong.append("it held no slow upload")
-    return judged(name, wrong, f"{process_name(killed.worker)}: {proven} transfers lost, stored by a later attempt")
+    return judged(name, wrong, f"{process_name(killed.worker)}: {_transfers(proven)} lost, stored by a later attempt")
+
+
+def _transfers(count: int) -> str:
+    return "1 transfer" if count == 1 else f"{count} transfers"

@@ -1,7 +1,9 @@
 """What the store's refusals mean, and what is sent to it."""
 
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import NamedTuple
 
 import pytest
@@ -62,12 +64,6 @@ def test_every_refusal_says_who_acts_next(
         refusing.store.put("a.wav", "audio/wav", payload(EIGHT_MIB, knows_length=knows_length))
 
 
-def test_a_refusal_before_the_body_was_read_is_understood() -> None:
-    script = Script(403, "AccessDenied", answers_early=True)
-    with unhelpful_store(script) as store, pytest.raises(errors.StoreDenied):
-        store.put("a.wav", "audio/wav", payload(b"x" * 64 * MIB))
-
-
 def test_a_store_that_hangs_up_is_asked_again_only_if_nothing_is_lost_by_it() -> None:
     script = Script(headers={"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})
     with unhelpful_store(script) as store:
@@ -79,6 +75,40 @@ def test_a_store_that_hangs_up_is_asked_again_only_if_nothing_is_lost_by_it() ->
         with pytest.raises(errors.StoreUnavailable):
             store.put("a.wav", "audio/wav", payload(b"x" * 1_000))
         assert len(script.seen) == 4  # a fresh connection that breaks is no stale one
+
+
+def test_a_body_that_was_read_past_its_first_buffer_is_not_sent_again() -> None:
+    script = Script(headers={"x-amz-checksum-sha256": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="})
+    with unhelpful_store(script) as store:
+        store.put("empty.wav", "audio/wav", payload(b""))
+        script.says_nothing = True
+        with pytest.raises(errors.StoreUnavailable):
+            store.put("a.wav", "audio/wav", payload(b"x" * 1_000, step=400))
+    assert len(script.seen) == 2
+
+
+@pytest.mark.parametrize("is_met_while_sending", [True, False])
+def test_a_refusal_is_heard_although_sending_failed(
+    monkeypatch: pytest.MonkeyPatch,
+    is_met_while_sending: bool,
+) -> None:
+    """Over TLS nobody can look whether an answer has come: there it is found when the connection breaks."""
+    if not is_met_while_sending:
+        monkeypatch.setattr("workers.wire.Wire.is_readable", lambda _: False)
+    script = Script(403, "AccessDenied", answers_early=True)
+    with unhelpful_store(script) as store, pytest.raises(errors.StoreDenied):
+        store.put("a.wav", "audio/wav", payload(b"x" * 64 * MIB))
+
+
+def test_an_early_word_that_the_object_exists_is_checked_against_all_of_the_source() -> None:
+    data = b"x" * 64 * MIB
+    checksum = b64encode(sha256(data).digest()).decode()
+    found = {"Content-Length": str(len(data)), "x-amz-checksum-sha256": checksum}
+    script = Script(412, "PreconditionFailed", answers_early=True, stored=found)
+    with unhelpful_store(script) as store:
+        store.put("a.wav", "audio/wav", payload(data))
+        with pytest.raises(errors.IntegrityMismatch):
+            store.put("a.wav", "audio/wav", payload(data[:-1] + b"y"))
 
 
 def test_a_store_that_is_silent_is_unavailable_after_a_while() -> None:

@@ -13,13 +13,15 @@ from workers.store import Store
 
 @dataclass
 class Script:
-    """``status`` and S3 ``code`` for every PUT and POST; ``answers_early`` without reading the body first."""
+    """``status`` and S3 ``code`` for every PUT and POST; ``answers_early`` without reading the body first;
+    ``stored`` are the headers of the object that a HEAD finds."""
 
     status: int = 200
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     answers_early: bool = False
     says_nothing: bool = False
+    stored: dict[str, str] | None = None
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
@@ -48,8 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.script.seen.append((f"{self.command} {self.path}", {}))
-        self.send_response(404)
-        self.send_header("Content-Length", "0")
+        self.send_response(404 if self.script.stored is None else 200)
+        for name, value in (self.script.stored or {"Content-Length": "0"}).items():
+            self.send_header(name, value)
         self.end_headers()
 
     def answer(self, body: bytes) -> None:
@@ -81,8 +84,10 @@ def unhelpful_store(script: Script, *, sse: str | None = None, timeout_s: float 
         patch.setenv("AWS_SESSION_TOKEN", "a-session-token")
         url = f"http://127.0.0.1:{server.server_address[1]}"
         store = Store(bucket="recordings", endpoint_url=url, sse=sse, timeout_s=timeout_s)
-    with store:
-        yield store
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        with store:
+            yield store
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -28,7 +28,7 @@ def proxy(provider: Provider) -> Iterator[FaultProxy]:
 def ask(proxy: FaultProxy, *, timeout_s: float = 5.0) -> bytes:
     """Everything that the other end says before it closes; what came before a reset counts."""
     heard = b""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s) as connection, suppress(OSError):
+    with suppress(OSError), socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s) as connection:
         connection.sendall(b"GET /a.wav HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         while data := connection.recv(65_536):
             heard += data

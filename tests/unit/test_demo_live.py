@@ -66,7 +66,8 @@ def test_the_screen_has_as_many_lines_before_during_and_after_and_none_is_too_lo
 def test_a_log_gets_plain_lines_and_the_news_that_matter() -> None:
     out = io.StringIO()
     lines = Lines(out=out, total=40)
-    tell_news(SNAPSHOT, lines)
+    lost = tell_news(SNAPSHOT, lines)
+    assert tell_news(SNAPSHOT, lines, lost_before=lost) == 2
     lines.show(SNAPSHOT)
     lines.show(SNAPSHOT)
     lines.part("postgres")

@@ -120,7 +120,7 @@ class Screen:
 
     def _feed(self) -> Table:
         feed = Table.grid(padding=(0, 1))
-        feed.add_column(justify="right", no_wrap=True, width=7)
+        feed.add_column(justify="right", no_wrap=True, min_width=7)
         feed.add_column(no_wrap=True, overflow="ellipsis")
         for event in self.events:
             feed.add_row(Text(f"{event.at_s:.1f} s", "dim"), Text(event.text, "bold" if event.is_milestone else "dim"))

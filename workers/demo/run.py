@@ -43,6 +43,7 @@ class Play:
     killed: Killed | None = None
     is_victim_back: bool = False
     slow_since_s: float | None = None
+    lost: int = 0
 
     def run(self) -> None:
         """Until every upload is settled, or patience has run out: then the checks say what is missing."""
@@ -76,7 +77,7 @@ class Play:
 
     def look(self) -> Snapshot:
         snapshot = self.observer.look()
-        tell_news(snapshot, self.view)
+        self.lost = tell_news(snapshot, self.view, lost_before=self.lost)
         if self.killed is None:
             self.kill_one(snapshot)
         elif not self.is_victim_back:

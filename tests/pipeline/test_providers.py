@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.database import Database
-from tests.pipeline.conftest import S3Server
+from tests.pipeline.s3_server import S3Server
 from tests.waiting import until
 from workers.credentials import Credentials, SealKey, seal
 from workers.demo.behaviours import basic_auth, bearer, cut, error_xml, not_ready, redirect, status
@@ -78,7 +78,7 @@ def clinic(database: Database, s3_server: S3Server, monkeypatch: pytest.MonkeyPa
 
 def at(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     local = {"twilio": Twilio(hosts=("127.0.0.1",)), "vapi": Vapi(api=provider.url, hosts=("127.0.0.1",))}
-    monkeypatch.setattr("workers.upload.resolve", partial(resolve, adapters=ADAPTERS | local))
+    monkeypatch.setattr("workers.upload.resolve", partial(resolve, adapters={**ADAPTERS, **local}))
 
 
 def test_twilio_is_asked_with_the_organisations_own_credentials_until_the_recording_is_there(

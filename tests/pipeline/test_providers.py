@@ -18,7 +18,7 @@ from workers.demo.provider import Provider
 from workers.demo.recordings import Recording
 from workers.pipeline import build_uploader
 from workers.settings import WorkerSettings
-from workers.sources import ADAPTERS, Twilio, Vapi, resolve
+from workers.sources import ADAPTERS, Adapter, Twilio, Vapi, resolve
 from workers.upload import Uploader
 
 
@@ -77,7 +77,10 @@ def clinic(database: Database, s3_server: S3Server, monkeypatch: pytest.MonkeyPa
 
 
 def at(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    local = {"twilio": Twilio(hosts=("127.0.0.1",)), "vapi": Vapi(api=provider.url, hosts=("127.0.0.1",))}
+    local: dict[str, Adapter] = {
+        "twilio": Twilio(hosts=("127.0.0.1",)),
+        "vapi": Vapi(api=provider.url, hosts=("127.0.0.1",)),
+    }
     monkeypatch.setattr("workers.upload.resolve", partial(resolve, adapters={**ADAPTERS, **local}))
 
 

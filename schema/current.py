@@ -18,6 +18,7 @@ _NAMES = [
     "recordings_owner",
     "recording_grant_verifier",
     "recording_enqueuer",
+    "recording_operator_actions",
     "recording_dispatcher",
     "recording_worker",
     "call_handler",

@@ -11,6 +11,7 @@ CREATE ROLE recording_ops LOGIN NOINHERIT;
 CREATE ROLE anon NOLOGIN NOINHERIT;
 CREATE ROLE authenticated NOLOGIN NOINHERIT;
 CREATE ROLE authenticator LOGIN NOINHERIT;
+CREATE ROLE recording_operator_actions NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
 
@@ -32,6 +33,28 @@ CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
 $$;
 
 ALTER FUNCTION app.enqueue_org_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.named_upload_id() RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+    SELECT nullif(current_setting('app.named_upload_id', true), '')::uuid
+$$;
+
+ALTER FUNCTION app.named_upload_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (note_upload_action.org_id, session_user, note_upload_action.action, app.named_upload_id(),
+        btrim(note_upload_action.reason, E' \t\r\n'),
+        note_upload_action.detail || jsonb_strip_nulls(jsonb_build_object(
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))))
+$$;
+
+ALTER FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) OWNER TO recording_operator_actions;
 
 CREATE FUNCTION app.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -55,6 +78,38 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_org_change() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.take_failed_upload(named uuid, reason text) RETURNS TABLE(id uuid, org_id uuid, call_id uuid, status text, is_due boolean, error_code text, detail jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    problem text;
+BEGIN
+    problem := CASE
+        WHEN named IS NULL THEN 'id is missing: give the id of the upload or of its failure'
+        WHEN coalesce(reason, '') !~ '\S' THEN 'reason is missing: say why, it is kept in audit_log'
+        WHEN length(reason) > 500 THEN 'reason has at most 500 characters'
+    END;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_upload_id', named::text, true);
+    named := coalesce((SELECT f.upload_id FROM public.failed_recording_uploads AS f WHERE f.id = named), named);
+    PERFORM set_config('app.named_upload_id', named::text, true);
+    RETURN QUERY
+        SELECT q.id, q.org_id, q.call_id, q.status,
+            -- Not now(): the one who had the lock before us may have begun after us.
+            q.next_attempt_at <= clock_timestamp(),
+            q.error_code,
+            jsonb_build_object('status', q.status, 'error_code', q.error_code, 'failures', q.failures,
+                               'attempt', q.attempt)
+        FROM public.recording_upload_queue AS q WHERE q.id = named FOR UPDATE;
+END
+$$;
+
+ALTER FUNCTION app.take_failed_upload(named uuid, reason text) OWNER TO recording_operator_actions;
 
 CREATE FUNCTION app.task_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -146,6 +201,42 @@ $$;
 
 ALTER FUNCTION public.auth_user_id() OWNER TO recordings_owner;
 
+CREATE FUNCTION public.discard_failed_upload(id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    upload    record;
+    last_code text;
+BEGIN
+    SELECT * INTO upload FROM app.take_failed_upload(discard_failed_upload.id, discard_failed_upload.reason);
+    SELECT coalesce(upload.error_code, f.error_code) INTO last_code FROM public.failed_recording_uploads AS f
+    WHERE f.upload_id = upload.id AND f.resolved_at IS NULL;
+    CASE
+        WHEN upload.id IS NULL THEN RETURN 'not_found';
+        WHEN upload.status = 'completed' THEN RETURN 'already_completed';
+        WHEN upload.status = 'processing' THEN RETURN 'already_running';
+        WHEN last_code IS NULL AND upload.status = 'failed' THEN RETURN 'already_discarded';
+        WHEN last_code IS NULL THEN RETURN 'not_failed';
+        ELSE NULL;
+    END CASE;
+
+    UPDATE public.recording_upload_queue AS q SET status = 'failed', error_code = last_code, dispatched_until = NULL
+    WHERE q.id = upload.id AND q.status = 'pending';
+    UPDATE public.failed_recording_uploads AS f SET
+        resolved_at = now(), resolution = 'discarded', next_retry_at = NULL
+    WHERE f.upload_id = upload.id AND f.resolved_at IS NULL;
+    UPDATE public.call_logs AS c SET recording_status = 'failed'
+    WHERE c.id = upload.call_id AND c.recording_status IS DISTINCT FROM 'completed';
+    PERFORM app.note_upload_action('upload_discarded', upload.org_id, discard_failed_upload.reason,
+        upload.detail || jsonb_build_object('error_code', last_code));
+    RETURN 'discarded';
+END
+$$;
+
+ALTER FUNCTION public.discard_failed_upload(id uuid, reason text) OWNER TO recording_operator_actions;
+
 CREATE FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text DEFAULT NULL::text, priority integer DEFAULT 5, direction text DEFAULT NULL::text, from_number text DEFAULT NULL::text, to_number text DEFAULT NULL::text, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone, duration_s integer DEFAULT NULL::integer, agent_id uuid DEFAULT NULL::uuid) RETURNS TABLE(call_id uuid, upload_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -220,6 +311,39 @@ END
 $_$;
 
 ALTER FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) OWNER TO recording_enqueuer;
+
+CREATE FUNCTION public.retry_failed_upload(id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    upload record;
+BEGIN
+    SELECT * INTO upload FROM app.take_failed_upload(retry_failed_upload.id, retry_failed_upload.reason);
+    CASE
+        WHEN upload.id IS NULL THEN RETURN 'not_found';
+        WHEN upload.status = 'completed' THEN RETURN 'already_completed';
+        -- Past its lease too: the worker is gone, the next one takes it over by itself.
+        WHEN upload.status = 'processing' THEN RETURN 'already_running';
+        WHEN upload.status = 'pending' AND upload.is_due THEN RETURN 'already_queued';
+        ELSE NULL;
+    END CASE;
+
+    UPDATE public.recording_upload_queue AS q SET
+        status = 'pending', failures = 0, next_attempt_at = now(), dispatched_until = NULL, retried_at = now()
+    WHERE q.id = upload.id;
+    UPDATE public.failed_recording_uploads AS f SET given_up_at = NULL, next_retry_at = now()
+    WHERE f.upload_id = upload.id AND f.resolved_at IS NULL;
+    UPDATE public.call_logs AS c SET recording_status = 'pending'
+    WHERE c.id = upload.call_id AND c.recording_status IS DISTINCT FROM 'completed';
+    PERFORM app.note_upload_action('upload_retried', upload.org_id, retry_failed_upload.reason, upload.detail);
+    PERFORM pg_notify('recording_upload_queue', '');
+    RETURN 'retried';
+END
+$$;
+
+ALTER FUNCTION public.retry_failed_upload(id uuid, reason text) OWNER TO recording_operator_actions;
 
 CREATE TABLE app.grant_keys (
     kid text NOT NULL,
@@ -492,6 +616,7 @@ CREATE TABLE public.recording_upload_queue (
     error_code text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     completed_at timestamp with time zone,
+    retried_at timestamp with time zone,
     CONSTRAINT recording_upload_queue_attempt_check CHECK ((attempt >= 0)),
     CONSTRAINT recording_upload_queue_check CHECK (((status = 'processing'::text) = (lease_expires_at IS NOT NULL))),
     CONSTRAINT recording_upload_queue_check1 CHECK (((status = 'completed'::text) = (completed_at IS NOT NULL))),
@@ -584,6 +709,8 @@ ALTER TABLE ONLY public.recording_upload_queue
 
 CREATE INDEX audit_log_org_id_at ON public.audit_log USING btree (org_id, at DESC);
 
+CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject_id, at) WHERE (subject_id IS NOT NULL);
+
 CREATE INDEX call_logs_agent_id ON public.call_logs USING btree (org_id, agent_id) WHERE (agent_id IS NOT NULL);
 
 CREATE INDEX call_logs_lead_id ON public.call_logs USING btree (org_id, lead_id) WHERE (lead_id IS NOT NULL);
@@ -591,6 +718,8 @@ CREATE INDEX call_logs_lead_id ON public.call_logs USING btree (org_id, lead_id)
 CREATE INDEX call_logs_org_id_started_at ON public.call_logs USING btree (org_id, started_at DESC);
 
 CREATE INDEX failed_recording_uploads_call ON public.failed_recording_uploads USING btree (org_id, call_id);
+
+CREATE INDEX failed_recording_uploads_oldest ON public.failed_recording_uploads USING btree (first_failed_at, id) WHERE (resolved_at IS NULL);
 
 CREATE UNIQUE INDEX failed_recording_uploads_open ON public.failed_recording_uploads USING btree (upload_id) WHERE (resolved_at IS NULL);
 
@@ -746,6 +875,20 @@ ALTER TABLE public.knowledge_base ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions WITH CHECK (((subject_id = ( SELECT app.named_upload_id() AS named_upload_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text]))));
+
+CREATE POLICY named_upload ON public.call_logs TO recording_operator_actions USING ((id = ( SELECT q.call_id
+   FROM public.recording_upload_queue q
+  WHERE (q.id = ( SELECT app.named_upload_id() AS named_upload_id))))) WITH CHECK ((id = ( SELECT q.call_id
+   FROM public.recording_upload_queue q
+  WHERE (q.id = ( SELECT app.named_upload_id() AS named_upload_id)))));
+
+CREATE POLICY named_upload ON public.failed_recording_uploads FOR SELECT TO recording_operator_actions USING (((( SELECT app.named_upload_id() AS named_upload_id) = id) OR (( SELECT app.named_upload_id() AS named_upload_id) = upload_id)));
+
+CREATE POLICY named_upload ON public.recording_upload_queue TO recording_operator_actions USING ((id = ( SELECT app.named_upload_id() AS named_upload_id))) WITH CHECK ((id = ( SELECT app.named_upload_id() AS named_upload_id)));
+
+CREATE POLICY named_upload_change ON public.failed_recording_uploads FOR UPDATE TO recording_operator_actions USING ((upload_id = ( SELECT app.named_upload_id() AS named_upload_id))) WITH CHECK ((upload_id = ( SELECT app.named_upload_id() AS named_upload_id)));
+
 CREATE POLICY operators_read ON public.audit_log FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON public.failed_recording_uploads FOR SELECT TO recording_ops USING (true);
@@ -793,6 +936,7 @@ CREATE POLICY unsettled_mark ON public.recording_upload_queue FOR UPDATE TO reco
 GRANT USAGE ON SCHEMA app TO recording_grant_verifier;
 GRANT USAGE ON SCHEMA app TO recording_worker;
 GRANT USAGE ON SCHEMA app TO recording_enqueuer;
+GRANT USAGE ON SCHEMA app TO recording_operator_actions;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -802,13 +946,21 @@ GRANT USAGE ON SCHEMA public TO call_handler;
 GRANT USAGE ON SCHEMA public TO recording_ops;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO anon;
+GRANT USAGE ON SCHEMA public TO recording_operator_actions;
 
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
 
+REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
+
+REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.take_failed_upload(named uuid, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.task_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.task_org_id() TO recording_worker;
@@ -821,8 +973,14 @@ GRANT ALL ON FUNCTION public.auth_org_id() TO authenticated;
 REVOKE ALL ON FUNCTION public.auth_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.auth_user_id() TO authenticated;
 
+REVOKE ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO call_handler;
+
+REVOKE ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO recording_ops;
 
 GRANT SELECT ON TABLE app.grant_keys TO recording_grant_verifier;
 
@@ -830,10 +988,23 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agents TO authenticated;
 
 GRANT SELECT ON TABLE public.audit_log TO recording_ops;
 
+GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_operator_actions;
+
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
+
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
+
+GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
+
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
+
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
+
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(id) ON TABLE public.call_logs TO recording_operator_actions;
 
 GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.call_logs TO recording_enqueuer;
@@ -860,6 +1031,7 @@ GRANT SELECT(duration_s),INSERT(duration_s),UPDATE(duration_s) ON TABLE public.c
 
 GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(recording_status),INSERT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_operator_actions;
 
 GRANT SELECT(recording_key),UPDATE(recording_key) ON TABLE public.call_logs TO recording_worker;
 
@@ -877,7 +1049,12 @@ GRANT SELECT ON TABLE public.failed_recording_uploads TO authenticated;
 GRANT SELECT,INSERT ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT SELECT ON TABLE public.failed_recording_uploads TO recording_ops;
 
+GRANT SELECT(id) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+
+GRANT SELECT(upload_id) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+
 GRANT UPDATE(error_code) ON TABLE public.failed_recording_uploads TO recording_worker;
+GRANT SELECT(error_code) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT UPDATE(error_message) ON TABLE public.failed_recording_uploads TO recording_worker;
 
@@ -886,12 +1063,16 @@ GRANT UPDATE(failure_count) ON TABLE public.failed_recording_uploads TO recordin
 GRANT UPDATE(last_failed_at) ON TABLE public.failed_recording_uploads TO recording_worker;
 
 GRANT UPDATE(next_retry_at) ON TABLE public.failed_recording_uploads TO recording_worker;
+GRANT UPDATE(next_retry_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT UPDATE(given_up_at) ON TABLE public.failed_recording_uploads TO recording_worker;
+GRANT UPDATE(given_up_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT UPDATE(resolved_at) ON TABLE public.failed_recording_uploads TO recording_worker;
+GRANT SELECT(resolved_at),UPDATE(resolved_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_worker;
+GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbound_agent_config TO authenticated;
 
@@ -934,15 +1115,18 @@ GRANT SELECT(id) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
+GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
+GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(call_id),INSERT(call_id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
+GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(provider) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(provider) ON TABLE public.recording_upload_queue TO recording_ops;
@@ -963,15 +1147,18 @@ GRANT UPDATE(status) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_enqueuer;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(attempt) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(attempt) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(attempt) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(attempt) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(attempt) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(failures) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(failures) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(failures) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(failures),UPDATE(failures) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(max_failures) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(max_failures) ON TABLE public.recording_upload_queue TO recording_ops;
@@ -980,10 +1167,12 @@ GRANT SELECT(next_attempt_at) ON TABLE public.recording_upload_queue TO authenti
 GRANT UPDATE(next_attempt_at) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(next_attempt_at) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(next_attempt_at) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(next_attempt_at),UPDATE(next_attempt_at) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(dispatched_until) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT UPDATE(lease_expires_at) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(lease_expires_at) ON TABLE public.recording_upload_queue TO recording_dispatcher;
@@ -1008,6 +1197,7 @@ GRANT UPDATE(content_type) ON TABLE public.recording_upload_queue TO recording_w
 GRANT SELECT(error_code) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(error_code) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(error_code) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(error_code),UPDATE(error_code) ON TABLE public.recording_upload_queue TO recording_operator_actions;
 
 GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO recording_dispatcher;
@@ -1016,3 +1206,6 @@ GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO recording_ops
 GRANT SELECT(completed_at) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(completed_at) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(completed_at) ON TABLE public.recording_upload_queue TO recording_ops;
+
+GRANT SELECT(retried_at) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT UPDATE(retried_at) ON TABLE public.recording_upload_queue TO recording_operator_actions;

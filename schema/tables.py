@@ -186,6 +186,7 @@ class RecordingUpload(Base):
     error_code: Mapped[str | None]
     created_at: Mapped[datetime] = now()
     completed_at: Mapped[datetime | None]
+    retried_at: Mapped[datetime | None]
 
 
 class FailedRecordingUpload(Base):
@@ -202,6 +203,9 @@ class FailedRecordingUpload(Base):
             "error_code",
             "last_failed_at",
             postgresql_where=text("resolved_at IS NULL"),
+        ),
+        Index(
+            "failed_recording_uploads_oldest", "first_failed_at", "id", postgresql_where=text("resolved_at IS NULL")
         ),
     )
     id: Mapped[UUID] = row_id()
@@ -268,7 +272,10 @@ class RecordingDownload(Base):
 
 class AuditLog(Base):
     __tablename__ = "audit_log"
-    __table_args__ = (Index("audit_log_org_id_at", "org_id", text("at DESC")),)
+    __table_args__ = (
+        Index("audit_log_org_id_at", "org_id", text("at DESC")),
+        Index("audit_log_subject", "subject_id", "at", postgresql_where=text("subject_id IS NOT NULL")),
+    )
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     at: Mapped[datetime] = now()
     org_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))

@@ -20,7 +20,7 @@ class RetryPolicy:
     #: No single wait is longer. Ten failures under it are about half an hour: longer than most outages.
     cap_s: float = 600.0
     max_age_s: float = 86_400.0
-    #: How long "not ready yet" is believed, from the row's birth.
+    #: How long "not ready yet" is believed, from the row's birth or an operator's retry.
     not_ready_for_s: float = 900.0
     #: A provider that asks for more patience than this gets no more than this.
     retry_after_cap_s: float = 3_600.0
@@ -67,7 +67,8 @@ def decide(
     rng: Random,
     policy: RetryPolicy | None = None,
 ) -> Decision:
-    """Decide what follows ``error``. ``failures``: used up before it; ``age``: since the row was enqueued."""
+    """Decide what follows ``error``. ``failures``: used up before it; ``age``: since the row was enqueued, or
+    last retried by an operator."""
     policy = policy or RetryPolicy()
     if isinstance(error, (NotReady, StoreDenied)):
         limit_s = policy.not_ready_for_s if isinstance(error, NotReady) else policy.max_age_s

@@ -30,7 +30,8 @@ class Outcome(StrEnum):
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.PROCESSING}),
+    # To failed: an operator discards it instead of waiting for its next try.
+    Status.PENDING: frozenset({Status.PROCESSING, Status.FAILED}),
     # To itself: another attempt claims it after the lease has run out.
     Status.PROCESSING: frozenset({Status.PROCESSING, Status.PENDING, Status.COMPLETED, Status.FAILED}),
     Status.COMPLETED: frozenset(),

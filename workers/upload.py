@@ -127,7 +127,7 @@ class _Attempt:
         # The database's clock, moved on by ours: the two may differ, a stretch of time does not.
         now = upload.claimed_at + timedelta(seconds=elapsed_s)
         policy = replace(worker.policy, max_failures=upload.max_failures)
-        return decide(error, upload.failures, now - upload.created_at, now, worker.rng, policy)
+        return decide(error, upload.failures, now - (upload.tried_since or upload.created_at), now, worker.rng, policy)
 
     def _credentials(self) -> Credentials | None:
         upload = self.upload

@@ -24,6 +24,8 @@ class Upload:
     sealed_credentials: bytes | None = None
     #: From when it was due to when it was claimed.
     queue_ms: int = 0
+    #: From when its age counts: an operator's last retry, or its birth.
+    tried_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

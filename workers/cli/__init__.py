@@ -2,7 +2,7 @@
 
 import typer
 
-from workers.cli import demo, dispatcher, enqueue, flower, keys, migrate, orgs, status, up
+from workers.cli import demo, dispatcher, enqueue, failures, flower, keys, migrate, orgs, status, up
 from workers.cli.faults import plainly
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(enqueue.enqueue)
 app.command()(status.status)
 app.command()(dispatcher.dispatcher)
 app.command()(flower.flower)
+app.add_typer(failures.app, name="failures")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
 

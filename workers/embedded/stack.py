@@ -16,6 +16,7 @@ from workers.embedded.servers import Servers
 WITHIN_S = 60.0
 LOOK_EVERY_S = 0.05
 SERVER_DEATHS = 5
+STEADY_S = 10.0
 WHOLE = "stack"
 
 
@@ -33,7 +34,7 @@ class Stack:
         self.state = self.servers.state
         self.workers, self.concurrency = workers, concurrency
         self.children: dict[str, Child] = {}
-        self.server_deaths = 0
+        self.server_deaths: dict[str, tuple[int, float]] = {}
 
     def __enter__(self) -> Self:
         with_servers = self.servers.__enter__()
@@ -98,17 +99,23 @@ class Stack:
         self.state.save()
 
     def tend(self) -> list[str]:
-        """Start again what died, servers first; returns their names. StartFailed when a server does not come back."""
+        """Start again what died, servers first; returns their names. StartFailed when a server does not come back, or
+        dies again and again within seconds: a server that lasted may die as often as it likes."""
         fallen = [name for name, process in self.servers.processes.items() if not process.is_alive()]
         for name in fallen:
-            self.server_deaths += 1
-            if self.server_deaths > SERVER_DEATHS:
-                raise StartFailed(f"{name} keeps dying", tail=self.servers.processes[name].tail())
-            self.servers.restart(name)
+            self.restart(name)
         risen = [name for name, child in self.children.items() if child.tend(time.monotonic())]
         for name in risen:
             self.remember(name)
         return fallen + risen
+
+    def restart(self, name: str) -> None:
+        deaths, risen_at = self.server_deaths.get(name, (0, 0.0))
+        deaths = 1 if time.monotonic() - risen_at > STEADY_S else deaths + 1
+        if deaths > SERVER_DEATHS:
+            raise StartFailed(f"{name} keeps dying", tail=self.servers.processes[name].tail())
+        self.servers.restart(name)
+        self.server_deaths[name] = (deaths, time.monotonic())
 
     def stop(self) -> None:
         """Workers first, who put back what they hold; then who feeds them; then what they stood on."""

@@ -24,7 +24,7 @@ def rotate(
     state: StateOption = DEFAULT_STATE,
     json_out: JsonOption = False,
 ) -> None:
-    """Make a new grant key, valid from now; the others run out after the overlap. Give the new one to the dispatcher."""
+    """Make a new grant key, valid from now; the others run out after the overlap. The dispatcher needs the new one."""
     url = database_url("admin", state)
     key = GrantKey.generate()
     grant_keys.install(url, key.kid, key.secret)

@@ -10,7 +10,7 @@ from workers.grants import GrantKey
 from workers.settings import MigrateSettings
 
 
-def migrate(json_out: JsonOption = False) -> None:  # noqa: FBT002
+def migrate(json_out: JsonOption = False) -> None:
     """Bring the database to the newest version, as administrator. Safe to run again.
 
     Sets the passwords of the logins that RECORDINGS_*_PASSWORD give, and makes RECORDINGS_GRANT_KEY valid.

@@ -1,4 +1,4 @@
-"""What goes wrong for a user's reasons or a server's, as one clear message. Anything else is a bug: it keeps its traceback.
+"""What goes wrong for a user's reasons or a server's, as one clear message. Anything else is a bug, with a traceback.
 
 Exit codes: 1 something is wrong out there, 2 the command was not used as it can be (settings count as that).
 """

@@ -7,7 +7,12 @@ REQUIREMENTS := requirements-dev.txt
 # uv, where it is on the PATH, reads the same hashed file as pip and is a few seconds faster.
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help install demo test lint types requirements schema clean
+SEED ?= 1
+MINUTES ?= 10
+UPLOADS ?= 5000
+EVERY ?= 5
+
+.PHONY: help install demo test chaos lint types requirements schema clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +39,9 @@ demo: install ## The main job on one screen: three organisations, a provider tha
 
 test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers
 	@$(BIN)/python -m pytest
+
+chaos: install ## Ten minutes of faults of every part; nothing lost, doubled or wrong (SEED=1 MINUTES=10 UPLOADS=5000 EVERY=5)
+	@$(BIN)/python -m tests.faults.chaos --seed $(SEED) --minutes $(MINUTES) --uploads $(UPLOADS) --every $(EVERY)
 
 lint: install ## Style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

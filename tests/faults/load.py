@@ -43,12 +43,17 @@ class Load(threading.Thread):
             self.is_done = True
         except BaseException as fault:  # noqa: BLE001 - told to the run, which ends with it
             self.fault = fault
+        finally:
+            if self._connection is not None:
+                self._connection.close()
 
     def _say(self, planned: Planned) -> Enqueued:
         while True:
             try:
                 return self._enqueue(planned)
             except psycopg.OperationalError:
+                if self._connection is not None:
+                    self._connection.close()
                 self._connection = None
                 time.sleep(PAUSE_S)
 

@@ -40,7 +40,8 @@ class Monkey:
         self.made: list[Made] = []
         self.takeovers: list[float] = []
         self.undo: list[tuple[float, Callable[[], None]]] = []
-        self.storm, self.slow = 0, False
+        self.storms = {"s3": 0, "postgres": 0}
+        self.slow = self.forgetful = False
 
     def step(self, now_s: float) -> None:
         """Undo what is over and make what is due."""
@@ -61,6 +62,8 @@ class Monkey:
         """Everything that lasts ends now."""
         self.undo_until(float("inf"))
         self.stage.proxy.heal()
+        self.stage.database.heal()
+        self.eyes.close()
 
     def make(self, fault: Fault, now_s: float) -> str:
         kind, _, how = fault.kind.partition("_")
@@ -72,7 +75,7 @@ class Monkey:
             case "redis":
                 return self.hit_redis(how)
             case "postgres":
-                return self.hit_postgres(how, fault)
+                return self.hit_postgres(how, fault, now_s)
         return self.hit_s3(how, fault, now_s)
 
     def hit_worker(self, how: str, fault: Fault, now_s: float) -> str:
@@ -101,12 +104,12 @@ class Monkey:
         if how != "kill":
             return struck
         took_s = self.takeover(backend)
-        if not others or took_s is None:
-            return f"{struck}; nobody stood by" if not others else f"{struck}; the database went away"
+        if not others:
+            return f"{struck}; nobody stood by"
         self.takeovers.append(took_s)
         return f"{struck}; the next one led after {took_s:.2f} s"
 
-    def takeover(self, backend: int) -> float | None:
+    def takeover(self, backend: int) -> float:
         """Seconds until another connection holds the lock."""
         began = time.monotonic()
         while (took_s := time.monotonic() - began) < GIVE_UP_S:
@@ -132,27 +135,41 @@ class Monkey:
         except RedisError as error:
             return f"was away already ({type(error).__name__})"
 
-    def hit_postgres(self, how: str, fault: Fault) -> str:
+    def hit_postgres(self, how: str, fault: Fault, now_s: float) -> str:
         if how == "terminate":
             rows = self.eyes.ask(_TERMINATE, 0.3 + 0.7 * fault.pick)
             return f"{rows[0][0]} connections" if rows else "was away already"
-        number = signal.SIGINT if how == "fast" else signal.SIGQUIT
-        self.stage.stack.servers.processes["postgres"].signal(number)
-        return "restarted by the supervisor"
+        if how in ("fast", "immediate"):
+            number = signal.SIGINT if how == "fast" else signal.SIGQUIT
+            self.stage.stack.servers.processes["postgres"].signal(number)
+            return "restarted by the supervisor"
+        if how == "silent":
+            self.stage.database.stall()
+        self.forgetful = how == "unheard"
+        self.lasts("postgres", fault, now_s)
+        return f"{'COMMITs of workers unheard, ' if self.forgetful else ''}for {fault.lasts_s:.1f} s"
 
     def hit_s3(self, how: str, fault: Fault, now_s: float) -> str:
-        """One way of failing at a time: the next one takes over from the one before."""
-        self.storm += 1
-        storm = self.storm
         told = self.break_s3(how, fault)
+        self.lasts("s3", fault, now_s)
+        return f"{told}for {fault.lasts_s:.1f} s"
+
+    def lasts(self, what: str, fault: Fault, now_s: float) -> None:
+        """One way of failing at a time: the next one takes over from the one before."""
+        self.storms[what] += 1
+        storm = self.storms[what]
 
         def over() -> None:
-            if self.storm == storm:
+            if self.storms[what] != storm:
+                return
+            if what == "s3":
                 self.slow = False
                 self.stage.proxy.heal()
+            else:
+                self.forgetful = False
+                self.stage.database.heal()
 
         self.undo.append((now_s + fault.lasts_s, over))
-        return f"{told}for {fault.lasts_s:.1f} s"
 
     def break_s3(self, how: str, fault: Fault) -> str:
         proxy = self.stage.proxy
@@ -176,7 +193,9 @@ class Monkey:
         return ""
 
     def dawdle(self, now_s: float) -> None:
-        """Slow: a quarter of the time bytes pass, three quarters not."""
+        """Slow: a quarter of the time bytes pass, three quarters not. Forgetful: the next COMMIT is unheard, too."""
+        if self.forgetful and self.stage.database.has_lost:
+            self.stage.database.lose_answer(b"COMMIT", b"COMMIT")
         if not self.slow:
             return
         if now_s % 0.8 < 0.2:

@@ -87,7 +87,7 @@ class Fault:
 DECK = (
     *("worker_kill", "worker_stop", "leader_kill", "leader_stop"),
     *("redis_flush", "redis_kill", "redis_term", "redis_clients"),
-    *("postgres_fast", "postgres_immediate", "postgres_terminate"),
+    *("postgres_fast", "postgres_immediate", "postgres_terminate", "postgres_unheard", "postgres_silent"),
     *("s3_down", "s3_slow", "s3_silent", "s3_500", "s3_503", "s3_cut", "s3_unheard"),
     *("worker_kill", "worker_stop", "leader_kill", "redis_flush", "postgres_terminate", "s3_cut"),
 )

@@ -48,7 +48,7 @@ class Run:
     def __init__(self, here: Stage, plan: Plan, tell: Callable[[str], None]) -> None:
         self.here, self.plan, self.tell = here, plan, tell
         self.monkey = Monkey(here, plan, tell)
-        handler = here.stack.environment("call_handler")["DATABASE_URL"]
+        handler = here.stack.through_proxy(here.stack.environment("call_handler")["DATABASE_URL"])
         self.load = Load(plan, database_url=handler, provider=here.provider, org_ids=here.org_ids)
         key = GrantKey.parse(here.state.secrets["grant_key"])
         redis_url = here.stack.servers.redis_url
@@ -75,6 +75,7 @@ class Run:
                 thread.leaving.set()
             for thread in threads:
                 thread.join(timeout=30.0)
+            self.eyes.close()
         return self.judged(settled_after_s, time.monotonic() - began)
 
     def storm(self, began: float) -> None:

@@ -1,9 +1,10 @@
-"""Where the chaos plays: the real stack with a second dispatcher, its workers reaching S3 through the fault proxy."""
+"""Where the chaos plays: the real stack with a second dispatcher, its workers reaching S3 and PostgreSQL through fault
+proxies."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from workers.embedded.state import State
 
 LEASE_S = 5.0
 DOORBELL_EXPIRES_S = 5.0
-CAP = 8
+CAP = 12
 SECOND = "dispatcher2"
 # What takes minutes in life takes seconds here; all else is as in production.
 TUNING = {
@@ -42,23 +43,30 @@ TUNING = {
 
 
 class ChaosStack(Stack):
-    """As ``recordings up`` starts it, but for TUNING, the second dispatcher and the proxy. ``more`` tunes further."""
+    """As ``recordings up`` starts it, but for TUNING, the second dispatcher and the proxies. ``more`` tunes further."""
 
-    proxy: FaultProxy | None = None
+    s3_proxy: FaultProxy | None = None
+    database_proxy: FaultProxy | None = None
     more: dict[str, str] = {}  # noqa: RUF012 - set once, before it starts
 
     def programs(self) -> Iterator[Program]:
-        if self.proxy is None:
-            self.proxy = FaultProxy(self.state.ports["s3.port"])
+        if self.s3_proxy is None:
+            self.s3_proxy = FaultProxy(self.state.ports["s3.port"])
+            self.database_proxy = FaultProxy(self.state.ports["postgres"])
         for program in super().programs():
             yield self.tuned(program)
 
     def tuned(self, program: Program) -> Program:
-        assert self.proxy is not None
+        """Workers go through the proxies. Dispatchers do not: the leader is found by the port of its connection."""
         settings = TUNING | self.more
-        if "AWS_ENDPOINT_URL_S3" in program.environment:
-            settings = settings | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self.proxy.port}"}
+        if program.name.startswith("worker") and self.s3_proxy is not None:
+            s3 = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self.s3_proxy.port}"}
+            settings |= s3 | {"DATABASE_URL": self.through_proxy(program.environment["DATABASE_URL"])}
         return replace(program, environment={**program.environment, **settings})
+
+    def through_proxy(self, database_url: str) -> str:
+        assert self.database_proxy is not None
+        return database_url.replace(f":{self.state.ports['postgres']}/", f":{self.database_proxy.port}/")
 
     def add_dispatcher(self) -> None:
         made = children.dispatcher(self.state)
@@ -68,8 +76,9 @@ class ChaosStack(Stack):
 
     def stop(self) -> None:
         super().stop()
-        if self.proxy is not None:
-            self.proxy.close()
+        for proxy in (self.s3_proxy, self.database_proxy):
+            if proxy is not None:
+                proxy.close()
 
 
 @dataclass
@@ -79,7 +88,6 @@ class Stage:
     stack: ChaosStack
     provider: Provider
     org_ids: list[UUID]
-    stopped: dict[int, float] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
@@ -91,8 +99,15 @@ class Stage:
 
     @property
     def proxy(self) -> FaultProxy:
-        assert self.stack.proxy is not None
-        return self.stack.proxy
+        """Between the workers and S3."""
+        assert self.stack.s3_proxy is not None
+        return self.stack.s3_proxy
+
+    @property
+    def database(self) -> FaultProxy:
+        """Between the workers, the call handler and PostgreSQL."""
+        assert self.stack.database_proxy is not None
+        return self.stack.database_proxy
 
     def processes(self, prefix: str) -> dict[str, Process]:
         """Those of these children that run now, by name."""

@@ -50,6 +50,7 @@ def test_the_other_one_leads_within_five_seconds_and_the_cap_holds(small_stage: 
     until(lambda: settled() == UPLOADS, timeout_s=90.0)
     watch.leaving.set()
     watch.join()
+    monkey.heal()
     eyes.close()
     assert max(monkey.takeovers) < TAKEOVER_LIMIT_S
     assert watch.breaches == []

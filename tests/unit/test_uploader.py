@@ -1,0 +1,78 @@
+"""A worker whose database comes and goes, or is not there when it starts."""
+
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from workers.drain import Drain
+from workers.upload import Uploader
+
+#: The module: the package has the application under the same name.
+tasks_app: Any = import_module("tasks.app")
+
+
+@dataclass
+class Claims:
+    """A queue with nothing in it, at a database that answers with these errors first."""
+
+    answers: list[BaseException] = field(default_factory=list)
+    lease: timedelta = timedelta(seconds=30)
+    claims: int = 0
+
+    def claim(self, _grant: str, _upload_id: UUID) -> None:
+        self.claims += 1
+        if self.answers:
+            raise self.answers.pop(0)
+
+
+def uploader(queue: Claims) -> Uploader:
+    # What an upload is carried out with does not matter here: none gets that far.
+    parts: dict[str, Any] = dict.fromkeys((part.name for part in fields(Uploader)), MagicMock())
+    return Uploader(**parts | {"queue": queue, "drain": Drain(20)})
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
+    queue = Claims([psycopg.OperationalError(), psycopg.errors.AdminShutdown()])
+    uploader(queue).carry_out("grant", UUID(int=1))
+    assert queue.claims == 3
+
+
+def test_a_database_that_is_away_for_longer_than_the_lease_is_an_error() -> None:
+    queue = Claims([psycopg.OperationalError()] * 100, lease=timedelta(seconds=0.1))
+    with pytest.raises(psycopg.OperationalError):
+        uploader(queue).carry_out("grant", UUID(int=1))
+
+
+def test_any_other_error_is_not_tried_again() -> None:
+    queue = Claims([psycopg.DataError()])
+    with pytest.raises(psycopg.DataError):
+        uploader(queue).carry_out("grant", UUID(int=1))
+    assert queue.claims == 1
+
+
+def test_a_refused_grant_ends_the_doorbell_and_nothing_else() -> None:
+    queue = Claims([psycopg.errors.InsufficientPrivilege()])
+    uploader(queue).carry_out("grant", UUID(int=1))
+    assert queue.claims == 1
+
+
+def test_a_worker_that_cannot_check_its_login_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://recording_worker:sWordfish@127.0.0.1:1/recordings")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("RECORDINGS_BUCKET", "recordings")
+    monkeypatch.delenv("RECORDINGS_SEAL_KEY", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        tasks_app._check_before_start("worker@host", SimpleNamespace(), {})
+    assert stopped.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: the database cannot be used")
+    assert "sWordfish" not in said

@@ -168,7 +168,7 @@ class FaultProxy:
     def _pump(
         self, on: _Connection, source: socket.socket, sink: socket.socket, allows: Callable[[_Connection, bytes], bool]
     ) -> None:
-        with suppress(OSError):
+        try:
             while data := source.recv(_CHUNK):
                 with self._changed:
                     self._changed.wait_for(lambda: self._mode != "stall" or not on.is_open)
@@ -178,6 +178,8 @@ class FaultProxy:
                     return
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
+        except OSError:  # a server that was killed resets: its client must hear of that, or it would wait for ever
+            on.abort()
 
     def _says(self, on: _Connection, data: bytes) -> bool:
         on.sent_bytes += len(data)

@@ -109,6 +109,11 @@ class Run:
         )
         return f"{len(self.load.deliveries):,} said: {shown}; {self.watch.most} in flight at most"
 
+    def all_said(self) -> Check:
+        """Otherwise what was not said would be missed by nobody."""
+        said = len({delivery.call.recording_id for delivery in self.load.deliveries})
+        return Check("every call was said", self.load.is_done and said == len(self.plan.calls), f"{said:,} calls")
+
     def judged(self, settled_after_s: float, took_s: float) -> Result:
         facts = gather(self.here, self.load.deliveries, took_s)
         return Result(
@@ -121,7 +126,7 @@ class Run:
             risen=self.risen,
             settled_after_s=settled_after_s,
             took_s=took_s,
-            checks=tuple(judge(facts, self.monkey, self.watch)),
+            checks=(self.all_said(), *judge(facts, self.monkey, self.watch)),
         )
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from workers.errors import AttemptError, Final, ForOperator, NotReady, Retryable
+from workers.errors import AttemptError, Final, ForOperator, NotReady, Retryable, StoreDenied
 
 _PAGE = 1000
 
@@ -25,11 +25,14 @@ CODES: dict[str, type[AttemptError]] = {
 
 
 def acts_next(code: str, *, is_given_up: bool) -> str:
-    """``retry``, ``operator`` or ``nobody``. What is tried again by itself is the operator's once it is given up."""
-    branch = CODES.get(code)
-    if branch is Final:
-        return "nobody"
-    return "operator" if is_given_up or branch not in {Retryable, NotReady} else "retry"
+    """``retry`` (it is tried again by itself), ``operator`` or ``nobody``.
+
+    What was given up is the operator's, unless no try can succeed. A store that refuses is the operator's while it is
+    still tried; a provider that refused is tried only because somebody has retried it.
+    """
+    if is_given_up:
+        return "nobody" if CODES.get(code) is Final else "operator"
+    return "operator" if code == StoreDenied.code else "retry"
 
 
 @dataclass(frozen=True, slots=True)

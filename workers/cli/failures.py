@@ -46,7 +46,8 @@ def list_(
         shown = [asdict(one) | {"acts_next": one.acts_next} for one in found]
         view.print_json({"matched": view.total(counts), "groups": view.groups_json(counts), "failures": shown})
     else:
-        view.console().print(view.listed(found, counts, is_filtered=not wanted.is_empty))
+        console = view.console()
+        console.print(view.listed(found, counts, is_filtered=not wanted.is_empty, width=console.width))
 
 
 @app.command()

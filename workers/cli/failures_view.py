@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import typer
+from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -20,7 +21,8 @@ from workers.failures import Failure, acts_next
 from workers.history import History, Record
 from workers.repair import Action, Run
 
-_PLAIN_WIDTH = 140
+_PLAIN_WIDTH = 160
+_WIDE = 140
 #: Below so many it is over before a bar can be read.
 _WORTH_A_BAR = 200
 
@@ -60,24 +62,50 @@ def at(when: datetime | None) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if when else ""
 
 
-def listed(found: Sequence[Failure], counts: Sequence[engine.Group], *, is_filtered: bool) -> Group:
+def minute(when: datetime | None) -> str:
+    return f"{when.astimezone(UTC):%m-%d %H:%M}" if when else ""
+
+
+def listed(found: Sequence[Failure], counts: Sequence[engine.Group], *, is_filtered: bool, width: int) -> Group:
     matched = total(counts)
     if not matched:
         return Group("no open failure matches" if is_filtered else "no open failures")
-    table = Table("upload", "organisation", "code", "acts next", "failed", "first (UTC)", "last (UTC)", "then")
-    table.columns[0].no_wrap = True
-    for one in found:
-        then = f"given up {at(one.given_up_at)}" if one.given_up_at else f"tries again {at(one.next_retry_at)}"
-        times = (f"{one.failure_count} x", at(one.first_failed_at), at(one.last_failed_at))
-        table.add_row(str(one.upload_id), one.organisation, one.error_code, one.acts_next, *times, then)
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [_wide(found) if width >= _WIDE else _narrow(found)]
     if matched > len(found):
         parts += [f"the oldest {len(found)} of {matched}: see more with --limit", grouped(counts)]
     return Group(*parts, *advice(counts))
 
 
+def _wide(found: Sequence[Failure]) -> Table:
+    table = _table("upload", "organisation", "code", "acts next", "failed", "first (UTC)", "last (UTC)", "then")
+    for one in found:
+        times = (f"{one.failure_count} x", minute(one.first_failed_at), minute(one.last_failed_at))
+        table.add_row(str(one.upload_id), one.organisation, one.error_code, one.acts_next, *times, _then(one))
+    return table
+
+
+def _narrow(found: Sequence[Failure]) -> Table:
+    """Three lines each, made for 80 columns."""
+    table = _table("upload", "code", "failed (UTC)", box=None)
+    for one in found:
+        times = f"{one.failure_count} x since {minute(one.first_failed_at)}\nlast {minute(one.last_failed_at)}"
+        named = f"{one.upload_id}\n  {one.organisation}\n  acts next: {one.acts_next}"
+        table.add_row(named, one.error_code, f"{times}\n{_then(one)}")
+    return table
+
+
+def _then(one: Failure) -> str:
+    return f"given up {minute(one.given_up_at)}" if one.given_up_at else f"next try {minute(one.next_retry_at)}"
+
+
+def _table(*headers: str, box: Box | None = SIMPLE_HEAD) -> Table:
+    table = Table(*headers, box=box, pad_edge=False, padding=(0, 2, 0, 0))
+    table.columns[0].no_wrap = True
+    return table
+
+
 def grouped(counts: Sequence[engine.Group]) -> Table:
-    table = Table("organisation", "code", "acts next", "failures", "given up")
+    table = _table("organisation", "code", "acts next", "failures", "given up")
     for column in table.columns[3:]:
         column.justify = "right"
     for group in counts:

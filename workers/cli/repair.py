@@ -50,7 +50,7 @@ def command(action: Action) -> Callable[..., None]:
     ) -> None:
         wanted = filter_of(org, code, since, until, provider, given_up=given_up)
         named = tuple(dict.fromkeys(ids or ()))
-        _check(action, named, wanted, reason, dry_run=dry_run)
+        _check(named, wanted, reason, dry_run=dry_run)
         with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
             counts = groups(connection, Filter(ids=named) if named else wanted, limit=limit)
             total = min(len(named), limit or len(named)) if named else view.total(counts)
@@ -67,7 +67,7 @@ def command(action: Action) -> Callable[..., None]:
     return act
 
 
-def _check(action: Action, named: tuple[UUID, ...], wanted: Filter, reason: str, *, dry_run: bool) -> None:
+def _check(named: tuple[UUID, ...], wanted: Filter, reason: str, *, dry_run: bool) -> None:
     if named and not wanted.is_empty:
         raise typer.BadParameter("give ids or a filter, not both", param_hint="ID")
     if not named and wanted.is_empty:

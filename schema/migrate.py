@@ -38,7 +38,8 @@ def migrate(database_url: str) -> list[str]:
     Each version is one transaction: a migration that fails leaves the one before it in place. Two at once wait for one
     another on an advisory lock.
     """
-    engine = create_engine(database_url, poolclass=NullPool)
+    # Whatever libpq takes for a scheme; SQLAlchemy wants to be told the driver.
+    engine = create_engine("postgresql+psycopg://" + database_url.partition("://")[2], poolclass=NullPool)
     try:
         before = _current(engine)
         config = _config()

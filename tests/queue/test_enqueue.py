@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tests.database import Database
 from tests.desk import COPIED, Desk
+from tests.waiting import until
 from workers.enqueue import Enqueued, enqueue
 
 URL = "https://provider.example/one.wav"
@@ -209,3 +211,25 @@ def test_a_known_recording_keeps_its_call_whatever_call_a_later_delivery_names(d
     second = desk.database.enqueue(desk.org_id, **(ARGUMENTS | {"provider_call_id": "call-2"}), recording_id="shared")
     assert (second.call_id, second.upload_id) == (first.call_id, first.upload_id)
     assert isinstance(second.call_id, UUID)
+
+
+def test_a_redelivery_while_the_upload_is_being_settled_waits_instead_of_deadlocking(database: Database) -> None:
+    """Settling locks the queue's row and then the call's; so does enqueueing."""
+    org = database.organisation()
+    first = database.enqueue(org, provider_call_id="c")
+    with database.connect() as settling, ThreadPoolExecutor(1) as pool, settling.transaction():
+        settling.execute("UPDATE recording_upload_queue SET priority = 4 WHERE id = %s", (first.upload_id,))
+        again = pool.submit(database.enqueue, org, provider_call_id="c")
+        until(lambda: database.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        settling.execute("UPDATE call_logs SET recording_status = 'processing' WHERE id = %s", (first.call_id,))
+    assert again.result(timeout=10) == Enqueued(first.call_id, first.upload_id, created=False)
+
+
+def test_a_known_recording_of_another_call_leaves_that_call_waiting_for_nothing(database: Database) -> None:
+    org = database.organisation()
+    first = database.enqueue(org, provider_call_id="c1", recording_id="r")
+    assert database.enqueue(org, provider_call_id="c2", recording_id="r").call_id == first.call_id
+    assert database.all("SELECT provider_call_id, recording_status FROM call_logs ORDER BY 1") == [
+        ("c1", "pending"),
+        ("c2", None),
+    ]

@@ -59,6 +59,10 @@ $$;
 -- missing grant is an error on an empty table too, where a sequential scan would have nothing to compare it with.
 ALTER ROLE recording_worker SET enable_seqscan = off;
 ALTER ROLE recording_worker SET jit = off;
+-- Somebody else's open transaction must not hold a slot of a worker without end, nor a worker's somebody else.
+ALTER ROLE recording_worker SET lock_timeout = '5s';
+ALTER ROLE recording_worker SET statement_timeout = '30s';
+ALTER ROLE recording_worker SET idle_in_transaction_session_timeout = '60s';
 
 GRANT CREATE, USAGE ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO

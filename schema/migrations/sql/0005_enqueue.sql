@@ -51,12 +51,21 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', HINT = 'organisations are made with: recordings orgs create NAME';
     END IF;
 
+    -- The queue's row first, as a worker locks it when it settles: else a redelivery meets it in a deadlock.
+    UPDATE public.recording_upload_queue AS q SET source_url = enqueue_recording.source_url
+    WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
+      AND q.recording_id = recording AND q.status <> 'completed';
+    SELECT q.id INTO upload_id FROM public.recording_upload_queue AS q
+    WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
+      AND q.recording_id = recording;
+
     INSERT INTO public.call_logs AS c (org_id, provider, provider_call_id, agent_id, direction, from_number, to_number,
         started_at, ended_at, duration_s, recording_status)
     VALUES (enqueue_recording.org_id, enqueue_recording.provider, enqueue_recording.provider_call_id,
         enqueue_recording.agent_id, enqueue_recording.direction, enqueue_recording.from_number,
         enqueue_recording.to_number, enqueue_recording.started_at, enqueue_recording.ended_at,
-        enqueue_recording.duration_s, 'pending')
+        -- A known recording may belong to another call: then this one waits for none.
+        enqueue_recording.duration_s, CASE WHEN upload_id IS NULL THEN 'pending' END)
     -- What a later delivery knows better replaces what was known; what it does not say stays, the recording above all.
     ON CONFLICT (org_id, provider, provider_call_id) DO UPDATE SET
         agent_id = coalesce(excluded.agent_id, c.agent_id),

@@ -79,7 +79,7 @@ class Run:
                     connection.execute(_ACTOR, (self.actor,))
                     return connection.execute(_ACT[self.action], (self.reason, batch)).fetchall()
             except psycopg.errors.DeadlockDetected:
-                # Rolled back whole. The other one was enqueueing the same recording again, and has gone on.
+                # Rolled back whole; the other, who came upon some of the same rows in another order, has gone on.
                 if attempt == _DEADLOCKS:
                     raise
         raise AssertionError

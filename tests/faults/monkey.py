@@ -100,18 +100,18 @@ class Monkey:
             return "nobody leads at this moment"
         name, process, backend = leading
         others = {port for port in self.eyes.dispatchers() if port} - {(self.eyes.leader() or (0, 0))[1]}
+        began = time.monotonic()
         struck = self.strike(name, process, how, fault, now_s)
         if how != "kill":
             return struck
-        took_s = self.takeover(backend)
+        took_s = self.takeover(backend, began)
         if not others:
             return f"{struck}; nobody stood by"
         self.takeovers.append(took_s)
         return f"{struck}; the next one led after {took_s:.2f} s"
 
-    def takeover(self, backend: int) -> float:
-        """Seconds until another connection holds the lock."""
-        began = time.monotonic()
+    def takeover(self, backend: int, began: float) -> float:
+        """Seconds from the kill until another connection holds the lock."""
         while (took_s := time.monotonic() - began) < GIVE_UP_S:
             self.stage.stack.tend()
             leader = self.eyes.leader()

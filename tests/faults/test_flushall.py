@@ -35,6 +35,7 @@ def enqueue_all(stage: Stage) -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(600)
 def test_flushall_in_the_middle_costs_no_upload_and_no_attempt(small_stage: Stage) -> None:
     eyes = Eyes(small_stage.admin_url)
 

@@ -70,6 +70,7 @@ def gather(stage: Stage, deliveries: list[Delivery], took_s: float) -> Facts:
         refusals=(),
         flower=FlowerSight(0, ()),
         killed=None,
+        repaired=frozenset(),
         took_s=took_s,
     )
     unfinished = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
@@ -150,8 +151,12 @@ def ends_as_allowed(evidence: Evidence) -> Check:
 
 
 def within_cap(watch: Watch) -> Check:
-    wrong = [f"{breach.in_flight} ({breach.held} held) at {breach.at_s:.1f} s" for breach in watch.breaches]
-    return judged("no organisation past its cap", wrong, f"{watch.most} of {watch.cap} at most, {watch.looks} looks")
+    wrong = [f"{breach.in_flight} at {breach.at_s:.1f} s" for breach in watch.breaches]
+    return judged(
+        "no upload dispatched past the cap of its organisation",
+        wrong,
+        f"{watch.most} in flight at most, cap {watch.cap}, {watch.looks} looks",
+    )
 
 
 def taken_over(monkey: Monkey) -> Check:

@@ -7,7 +7,17 @@ from uuid import UUID
 
 import pytest
 
-from tests.unit.demo_evidence import FINE_UPLOAD, ORG_A, ORG_B, PAGE_UPLOAD, SLOW_UPLOAD, WORKER, task, well
+from tests.unit.demo_evidence import (
+    FINE_UPLOAD,
+    ORG_A,
+    ORG_B,
+    PAGE_UPLOAD,
+    REFUSED_UPLOAD,
+    SLOW_UPLOAD,
+    WORKER,
+    task,
+    well,
+)
 from workers.demo.checks import CHECKS, judge, nothing_left
 from workers.demo.evidence import Attempt, Evidence, FlowerSight, Refusal, Row, Sight
 from workers.demo.handler import Delivery
@@ -125,7 +135,9 @@ BROKEN: list[tuple[str, Tamper]] = [
     ),
     ("the killed worker's uploads were taken over", row(SLOW_UPLOAD, status="pending")),
     ("the killed worker's uploads were taken over", row(SLOW_UPLOAD, attempt=1)),
-    ("users see their own organisation only", sight("user", ORG_A, {ORG_A: 2, ORG_B: 1})),
+    ("an operator's retry recovers a failed upload", put(repaired=frozenset())),
+    ("an operator's retry recovers a failed upload", row(REFUSED_UPLOAD, status="failed")),
+    ("users see their own organisation only", sight("user", ORG_A, {ORG_A: 2, ORG_B: 2})),
     ("users see their own organisation only", sight("user", ORG_A, {ORG_A: 1})),
     ("users see their own organisation only", sight("user", ORG_A, {})),
     ("users see their own organisation only", sight("user", None, {ORG_A: 2})),

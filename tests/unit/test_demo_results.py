@@ -20,7 +20,7 @@ def printed(checks: tuple[Check, ...], *, width: int = 100) -> str:
 def test_numbers_by_organisation() -> None:
     numbers = by_organisation(well())
     assert numbers[ORG_A] == Numbers(2, 2, 0, 1, {}, 10_000, 0.1, 4.5)
-    assert numbers[ORG_B] == Numbers(1, 0, 1, 0, {"not_audio": 1}, 0, None, None)
+    assert numbers[ORG_B] == Numbers(2, 1, 1, 1, {"not_audio": 1}, 5_000, 8.0, 8.0)
 
 
 @pytest.mark.parametrize(("percent", "value"), [(50, 5.0), (95, 10.0), (1, 1.0)])
@@ -33,7 +33,7 @@ def test_json_adds_up() -> None:
     evidence = well()
     facts = as_json(evidence, judge(evidence), elapsed_s=21.34)
     uploads = facts["uploads"]
-    assert uploads["completed"] + uploads["failed"] == uploads["enqueued"] == 3
+    assert uploads["completed"] + uploads["failed"] == uploads["enqueued"] == 4
     assert (facts["lost"], facts["doubled"], facts["ok"], facts["elapsed_s"]) == (0, 0, True, 21.3)
     assert [one["name"] for one in facts["organisations"]] == ["Northside Dental", "Harbour Eye Clinic"]
     assert facts["worker_killed"]["worker"] == "worker1@recordings"

@@ -19,7 +19,7 @@ def test_the_script_is_a_function_of_its_seed() -> None:
 def test_forty_calls_show_every_kind_and_most_are_fine() -> None:
     kinds = Counter(kind.name for kind in DECK)
     assert len(DECK) == 40
-    assert len(kinds) == 13
+    assert len(kinds) == 14
     assert kinds["fine"] > len(DECK) / 2
     assert {kind.code for kind in DECK} == {None, "not_audio", "too_large", "source_blocked", "source_gone"}
 

@@ -17,6 +17,7 @@ CHECKS: tuple[Callable[[Evidence], Check], ...] = (
     uploads.attempts_are_recorded,
     uploads.failures_are_open_where_failed,
     uploads.killed_workers_uploads_went_on,
+    uploads.refused_are_recovered,
     access.users_see_their_own,
     access.workers_see_the_granted,
     access.bad_grants_are_refused,

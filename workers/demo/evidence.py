@@ -76,6 +76,8 @@ class Evidence:
     attempts: tuple[Attempt, ...]
     #: Upload -> whether it was given up.
     open_failures: Mapping[UUID, bool]
+    #: Uploads that an operator retried, once and on record, and whose failure resolved as recovered.
+    repaired: frozenset[UUID]
     #: Key -> SHA-256 of what is stored there, read back.
     objects: Mapping[str, str]
     #: Upload -> SHA-256 of what the provider has, for those that must be stored.

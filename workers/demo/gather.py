@@ -27,6 +27,13 @@ FROM public.recording_upload_queue AS q LEFT JOIN public.call_logs AS c ON c.org
 _ATTEMPTS = "SELECT upload_id, attempt, outcome, error_code, worker FROM public.recording_upload_metrics"
 _OPEN = "SELECT upload_id, given_up_at IS NOT NULL FROM public.failed_recording_uploads WHERE resolved_at IS NULL"
 
+_REPAIRED = """
+SELECT f.upload_id FROM public.failed_recording_uploads AS f
+WHERE f.error_code = 'source_forbidden' AND f.resolution = 'recovered'
+  AND 1 = (SELECT count(*) FROM public.audit_log AS a
+           WHERE a.subject_id = f.upload_id AND a.action = 'upload_retried' AND a.actor = 'recording_ops')
+"""
+
 
 def gather(
     stage: Stage,
@@ -41,6 +48,7 @@ def gather(
         rows = tuple(Row(*row) for row in connection.execute(_ROWS))
         attempts = tuple(Attempt(*row) for row in connection.execute(_ATTEMPTS))
         open_failures = {row[0]: bool(row[1]) for row in connection.execute(_OPEN)}
+        repaired = frozenset(row[0] for row in connection.execute(_REPAIRED))
         counts = {table: _count(connection, table) for table in TABLES}
     return Evidence(
         names=script.names,
@@ -49,6 +57,7 @@ def gather(
         rows=rows,
         attempts=attempts,
         open_failures=open_failures,
+        repaired=repaired,
         objects=dict(_objects(stage.environment("admin"))),
         sources=_sources(deliveries),
         counts=counts,

@@ -22,6 +22,11 @@ class Delivery:
     created: bool
 
 
+def path_of(call: Call) -> str:
+    """Where the provider keeps the recording."""
+    return f"/recordings/{call.recording_id}.wav"
+
+
 @dataclass(slots=True)
 class CallHandler:
     """``connection`` logs in as ``call_handler`` and commits by itself; ``org_ids`` are in the script's order."""
@@ -69,6 +74,5 @@ class CallHandler:
         """The provider has the recording as soon as the call has ended, and remembers how often it was asked for it."""
         if call.recording_id not in self._urls:
             behaviours = call.kind.plays(call.recording.size)
-            path = f"/recordings/{call.recording_id}.wav"
-            self._urls[call.recording_id] = self.provider.add(path, call.recording, *behaviours)
+            self._urls[call.recording_id] = self.provider.add(path_of(call), call.recording, *behaviours)
         return self._urls[call.recording_id]

@@ -57,12 +57,15 @@ METADATA = Kind("metadata", lambda _: (behaviours.redirect(_METADATA),), code="s
 INSIDE = Kind("inside", lambda _: (behaviours.redirect(_INSIDE),), code="source_blocked")
 GONE = Kind("gone", lambda _: (behaviours.status(410),), code="source_gone")
 
+FORBIDDEN = Kind("forbidden", lambda _: (behaviours.status(403),))
+"""Until an operator has seen to it."""
+
 DECK = (
     *(
         SLOW,
         FINE,
         NOT_READY,
-        FINE,
+        FORBIDDEN,
         BUSY,
         FINE,
         PAGE,

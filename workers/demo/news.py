@@ -12,6 +12,7 @@ _WORDS = {
     "not_audio": "an HTML page with status 200: refused, it is not audio",
     "too_large": "a file over the limit: refused",
     "source_blocked": "a redirect into a private network: not followed",
+    "source_forbidden": "the provider answers 403: given up, an operator's turn",
     "source_gone": "the provider deleted the recording: given up at once",
 }
 

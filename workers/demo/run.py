@@ -16,6 +16,7 @@ from workers.demo.killing import Killed, choose, kill, process_name
 from workers.demo.kinds import SLOW
 from workers.demo.news import tell_news
 from workers.demo.observer import Observer, Snapshot
+from workers.demo.operator import Operator
 from workers.demo.provider import Provider
 from workers.demo.script import Script
 from workers.demo.stage import Stage
@@ -39,6 +40,7 @@ class Play:
     view: View
     handler: CallHandler
     observer: Observer
+    operator: Operator
     began: float = field(default_factory=time.monotonic)
     killed: Killed | None = None
     is_victim_back: bool = False
@@ -54,13 +56,21 @@ class Play:
             if now_s >= look_at_s:
                 look_at_s = now_s + LOOK_EVERY_S
                 snapshot = self.look()
-                if self.is_over(snapshot):
+                if self.is_over(snapshot) and not self.repair():
                     break
             time.sleep(DELIVER_EVERY_S)
 
     def is_over(self, snapshot: Snapshot) -> bool:
         is_settled = self.handler.is_done and snapshot.settled() >= self.handler.enqueued
         return is_settled and (self.killed is None or self.is_victim_back)
+
+    def repair(self) -> int:
+        """The operator's turn comes once, when all else is settled; what is retried is to be waited for again."""
+        count = 0 if self.operator.has_acted else self.operator.repair(self.handler.deliveries)
+        if count:
+            uploads = f"{count} {'upload' if count == 1 else 'uploads'}"
+            self.view.milestone(f"the provider gives out what it refused: an operator retries {uploads}")
+        return count
 
     def now_s(self) -> float:
         return time.monotonic() - self.began
@@ -116,7 +126,8 @@ def play(stage: Stage, script: Script, view: View) -> Evidence:
         handler_login = stack.enter_context(connect(stage, "call_handler"))
         handler = CallHandler(handler_login, provider, org_ids, script)
         observer = Observer(stack.enter_context(connect(stage, "ops")))
-        played = Play(stage, script, view, handler, observer)
+        operator = Operator(observer.connection, provider)
+        played = Play(stage, script, view, handler, observer, operator)
         played.run()
         took_s = played.now_s()
         stage.look()

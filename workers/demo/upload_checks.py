@@ -7,7 +7,7 @@ from uuid import UUID
 from workers.demo.check import Check, judged
 from workers.demo.evidence import Evidence, Row
 from workers.demo.killing import process_name
-from workers.demo.kinds import SLOW
+from workers.demo.kinds import FORBIDDEN, SLOW
 
 
 def lost(evidence: Evidence) -> int:
@@ -141,6 +141,15 @@ def killed_workers_uploads_went_on(evidence: Evidence) -> Check:
     if not proven and not wrong:
         wrong.append("it held no slow upload")
     return judged(name, wrong, f"{process_name(killed.worker)}: {_transfers(proven)} lost, stored by a later attempt")
+
+
+def refused_are_recovered(evidence: Evidence) -> Check:
+    """What the provider refused was given up, then retried by an operator, on record, and stored."""
+    stored = {row.upload_id for row in evidence.rows if row.status == "completed"}
+    refused = {delivery.upload_id for delivery in evidence.deliveries if delivery.call.kind is FORBIDDEN}
+    wrong = [f"upload {upload_id}" for upload_id in sorted(refused - (evidence.repaired & stored))]
+    well = f"{len(refused)} retried, each on record, all stored" if refused else "so few calls show none"
+    return judged("an operator's retry recovers a failed upload", wrong, well)
 
 
 def _transfers(count: int) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from tests.faults.eyes import Eyes
 
 EVERY_S = 0.1
+#: Not looked for so long (the database was away): whatever is there may have been gone meanwhile.
+BLIND_S = 0.5
 _IN_FLIGHT = """
 SELECT id::text, org_id::text, status, attempt FROM recording_upload_queue
 WHERE status = 'processing' AND (lease_expires_at > now() OR dispatched_until > now())
@@ -44,12 +46,15 @@ class Watch(threading.Thread):
         self._returned: set[str] = set()
 
     def run(self) -> None:
-        began = time.monotonic()
+        began = looked = time.monotonic()
         while not self.leaving.wait(EVERY_S):
             rows = self.eyes.ask(_IN_FLIGHT)
             if rows is None:
                 continue
             self.looks += 1
+            if time.monotonic() - looked > BLIND_S:
+                self._flying.clear()
+            looked = time.monotonic()
             self.note({row[0]: (row[2], row[3]) for row in rows})
             in_flight = Counter(row[1] for row in rows)
             dispatched = Counter(row[1] for row in rows if row[0] not in self._returned)

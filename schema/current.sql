@@ -5,13 +5,14 @@ CREATE ROLE recordings_owner NOLOGIN NOINHERIT;
 CREATE ROLE recording_grant_verifier NOLOGIN NOINHERIT;
 CREATE ROLE recording_enqueuer NOLOGIN NOINHERIT;
 CREATE ROLE recording_dispatcher LOGIN NOINHERIT;
-CREATE ROLE recording_worker LOGIN NOINHERIT;  -- SET enable_seqscan=off, jit=off
+CREATE ROLE recording_worker LOGIN NOINHERIT;  -- SET enable_seqscan=off, jit=off, lock_timeout=5s, statement_timeout=30s, idle_in_transaction_session_timeout=60s
 CREATE ROLE call_handler LOGIN NOINHERIT;
 CREATE ROLE recording_ops LOGIN NOINHERIT;
 CREATE ROLE anon NOLOGIN NOINHERIT;
 CREATE ROLE authenticated NOLOGIN NOINHERIT;
 CREATE ROLE authenticator LOGIN NOINHERIT;
 CREATE ROLE recording_operator_actions NOLOGIN NOINHERIT;
+CREATE ROLE recording_sweep_requester NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
 
@@ -33,6 +34,15 @@ CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
 $$;
 
 ALTER FUNCTION app.enqueue_org_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.named_org_id() RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+    SELECT nullif(current_setting('app.named_org_id', true), '')::uuid
+$$;
+
+ALTER FUNCTION app.named_org_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.named_upload_id() RETURNS uuid
     LANGUAGE sql STABLE
@@ -270,12 +280,21 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', HINT = 'organisations are made with: recordings orgs create NAME';
     END IF;
 
+    -- The queue's row first, as a worker locks it when it settles: else a redelivery meets it in a deadlock.
+    UPDATE public.recording_upload_queue AS q SET source_url = enqueue_recording.source_url
+    WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
+      AND q.recording_id = recording AND q.status <> 'completed';
+    SELECT q.id INTO upload_id FROM public.recording_upload_queue AS q
+    WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
+      AND q.recording_id = recording;
+
     INSERT INTO public.call_logs AS c (org_id, provider, provider_call_id, agent_id, direction, from_number, to_number,
         started_at, ended_at, duration_s, recording_status)
     VALUES (enqueue_recording.org_id, enqueue_recording.provider, enqueue_recording.provider_call_id,
         enqueue_recording.agent_id, enqueue_recording.direction, enqueue_recording.from_number,
         enqueue_recording.to_number, enqueue_recording.started_at, enqueue_recording.ended_at,
-        enqueue_recording.duration_s, 'pending')
+        -- A known recording may belong to another call: then this one waits for none.
+        enqueue_recording.duration_s, CASE WHEN upload_id IS NULL THEN 'pending' END)
     -- What a later delivery knows better replaces what was known; what it does not say stays, the recording above all.
     ON CONFLICT (org_id, provider, provider_call_id) DO UPDATE SET
         agent_id = coalesce(excluded.agent_id, c.agent_id),
@@ -311,6 +330,38 @@ END
 $_$;
 
 ALTER FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) OWNER TO recording_enqueuer;
+
+CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    asked  timestamptz := clock_timestamp();
+    status text;
+BEGIN
+    IF btrim(coalesce(request_storage_sweep.reason, '')) = '' OR length(request_storage_sweep.reason) > 500 THEN
+        RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_org_id', coalesce(request_storage_sweep.org_id::text, ''), true);
+    SELECT o.status INTO status FROM public.organizations AS o WHERE o.id = request_storage_sweep.org_id;
+    IF status IS DISTINCT FROM 'active' THEN
+        RAISE EXCEPTION 'no active organisation has the id %', request_storage_sweep.org_id
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'see: recordings orgs list';
+    END IF;
+    INSERT INTO app.sweeps AS s (org_id, requested_at) VALUES (request_storage_sweep.org_id, asked)
+    ON CONFLICT (org_id) DO UPDATE SET requested_at = excluded.requested_at;
+    INSERT INTO public.audit_log (org_id, actor, action, reason, detail)
+    VALUES (request_storage_sweep.org_id, session_user, 'sweep_requested', btrim(request_storage_sweep.reason),
+        jsonb_strip_nulls(jsonb_build_object(
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))));
+    PERFORM pg_notify('recording_upload_queue', '');
+    RETURN asked;
+END
+$$;
+
+ALTER FUNCTION public.request_storage_sweep(org_id uuid, reason text) OWNER TO recording_sweep_requester;
 
 CREATE FUNCTION public.retry_failed_upload(id uuid, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -357,6 +408,49 @@ CREATE TABLE app.grant_keys (
 );
 
 ALTER TABLE app.grant_keys OWNER TO recordings_owner;
+
+CREATE TABLE app.storage_findings (
+    id bigint NOT NULL,
+    org_id uuid NOT NULL,
+    upload_id uuid,
+    object_key text NOT NULL,
+    code text NOT NULL,
+    action text NOT NULL,
+    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_at timestamp with time zone,
+    CONSTRAINT storage_findings_action_check CHECK ((action = ANY (ARRAY['reported'::text, 'quarantined'::text, 'aborted'::text, 'restored'::text]))),
+    CONSTRAINT storage_findings_code_check CHECK ((code = ANY (ARRAY['object_orphaned'::text, 'multipart_stale'::text, 'object_missing'::text, 'object_differs'::text, 'object_unknown'::text])))
+);
+
+ALTER TABLE ONLY app.storage_findings FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.storage_findings OWNER TO recordings_owner;
+
+ALTER TABLE app.storage_findings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME app.storage_findings_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE app.sweeps (
+    org_id uuid NOT NULL,
+    requested_at timestamp with time zone,
+    rung_at timestamp with time zone,
+    claimed_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    begun_at timestamp with time zone,
+    reached_key text DEFAULT ''::text NOT NULL,
+    checked_key text DEFAULT ''::text NOT NULL,
+    swept_at timestamp with time zone
+);
+
+ALTER TABLE ONLY app.sweeps FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.sweeps OWNER TO recordings_owner;
 
 CREATE TABLE public.agents (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -641,6 +735,12 @@ ALTER TABLE public.recording_upload_queue OWNER TO recordings_owner;
 ALTER TABLE ONLY app.grant_keys
     ADD CONSTRAINT grant_keys_pkey PRIMARY KEY (kid);
 
+ALTER TABLE ONLY app.storage_findings
+    ADD CONSTRAINT storage_findings_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY app.sweeps
+    ADD CONSTRAINT sweeps_pkey PRIMARY KEY (org_id);
+
 ALTER TABLE ONLY public.agents
     ADD CONSTRAINT agents_org_id_id_key UNIQUE (org_id, id);
 
@@ -707,6 +807,10 @@ ALTER TABLE ONLY public.recording_upload_queue
 ALTER TABLE ONLY public.recording_upload_queue
     ADD CONSTRAINT recording_upload_queue_pkey PRIMARY KEY (id);
 
+CREATE UNIQUE INDEX storage_findings_open ON app.storage_findings USING btree (org_id, object_key, code) WHERE (resolved_at IS NULL);
+
+CREATE INDEX storage_findings_org_id ON app.storage_findings USING btree (org_id, last_seen_at);
+
 CREATE INDEX audit_log_org_id_at ON public.audit_log USING btree (org_id, at DESC);
 
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject_id, at) WHERE (subject_id IS NOT NULL);
@@ -747,6 +851,12 @@ CREATE INDEX recording_upload_queue_due ON public.recording_upload_queue USING b
 
 CREATE INDEX recording_upload_queue_leased ON public.recording_upload_queue USING btree (org_id, lease_expires_at) WHERE (status = 'processing'::text);
 
+CREATE INDEX recording_upload_queue_object ON public.recording_upload_queue USING btree (org_id, object_key COLLATE "C") WHERE (object_key IS NOT NULL);
+
+CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.storage_findings FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
+
+CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.sweeps FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION app.refuse_change();
 
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change();
@@ -780,6 +890,12 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.integrations FOR EACH RO
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.knowledge_base FOR EACH ROW EXECUTE FUNCTION app.touch_updated_at();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW EXECUTE FUNCTION app.touch_updated_at();
+
+ALTER TABLE ONLY app.storage_findings
+    ADD CONSTRAINT storage_findings_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY app.sweeps
+    ADD CONSTRAINT sweeps_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY public.agents
     ADD CONSTRAINT agents_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
@@ -841,6 +957,26 @@ ALTER TABLE ONLY public.recording_upload_queue
 ALTER TABLE ONLY public.recording_upload_queue
     ADD CONSTRAINT recording_upload_queue_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
 
+CREATE POLICY clock ON app.sweeps FOR SELECT TO recording_dispatcher USING (true);
+
+CREATE POLICY clock_insert ON app.sweeps FOR INSERT TO recording_dispatcher WITH CHECK (true);
+
+CREATE POLICY clock_update ON app.sweeps FOR UPDATE TO recording_dispatcher USING (true) WITH CHECK (true);
+
+CREATE POLICY granted_organization ON app.storage_findings TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
+
+CREATE POLICY granted_organization ON app.sweeps TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
+
+CREATE POLICY named_organization ON app.sweeps TO recording_sweep_requester USING ((org_id = ( SELECT app.named_org_id() AS named_org_id))) WITH CHECK ((org_id = ( SELECT app.named_org_id() AS named_org_id)));
+
+CREATE POLICY operators_read ON app.storage_findings FOR SELECT TO recording_ops USING (true);
+
+CREATE POLICY operators_read ON app.sweeps FOR SELECT TO recording_ops USING (true);
+
+ALTER TABLE app.storage_findings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE app.sweeps ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY active ON public.organizations FOR SELECT TO recording_dispatcher USING ((status = 'active'::text));
 
 ALTER TABLE public.agents ENABLE ROW LEVEL SECURITY;
@@ -874,6 +1010,10 @@ ALTER TABLE public.integrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.knowledge_base ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY named_organization ON public.audit_log FOR INSERT TO recording_sweep_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text)));
+
+CREATE POLICY named_organization ON public.organizations FOR SELECT TO recording_sweep_requester USING ((id = ( SELECT app.named_org_id() AS named_org_id)));
 
 CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions WITH CHECK (((subject_id = ( SELECT app.named_upload_id() AS named_upload_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text]))));
 
@@ -937,6 +1077,9 @@ GRANT USAGE ON SCHEMA app TO recording_grant_verifier;
 GRANT USAGE ON SCHEMA app TO recording_worker;
 GRANT USAGE ON SCHEMA app TO recording_enqueuer;
 GRANT USAGE ON SCHEMA app TO recording_operator_actions;
+GRANT USAGE ON SCHEMA app TO recording_dispatcher;
+GRANT USAGE ON SCHEMA app TO recording_ops;
+GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -947,9 +1090,13 @@ GRANT USAGE ON SCHEMA public TO recording_ops;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO recording_operator_actions;
+GRANT USAGE ON SCHEMA public TO recording_sweep_requester;
 
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
+
+REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
 
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
@@ -979,26 +1126,78 @@ GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO reco
 REVOKE ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO call_handler;
 
+REVOKE ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO recording_ops;
 
 GRANT SELECT ON TABLE app.grant_keys TO recording_grant_verifier;
+
+GRANT SELECT ON TABLE app.storage_findings TO recording_worker;
+GRANT SELECT ON TABLE app.storage_findings TO recording_ops;
+
+GRANT INSERT(org_id) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT INSERT(upload_id) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT INSERT(object_key) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT INSERT(code) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT INSERT(action),UPDATE(action) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT UPDATE(last_seen_at) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT UPDATE(resolved_at) ON TABLE app.storage_findings TO recording_worker;
+
+GRANT SELECT ON TABLE app.sweeps TO recording_worker;
+GRANT SELECT ON TABLE app.sweeps TO recording_ops;
+
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE app.sweeps TO recording_dispatcher;
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE app.sweeps TO recording_sweep_requester;
+
+GRANT SELECT(requested_at) ON TABLE app.sweeps TO recording_dispatcher;
+GRANT SELECT(requested_at),INSERT(requested_at),UPDATE(requested_at) ON TABLE app.sweeps TO recording_sweep_requester;
+
+GRANT SELECT(rung_at),INSERT(rung_at),UPDATE(rung_at) ON TABLE app.sweeps TO recording_dispatcher;
+
+GRANT UPDATE(claimed_at) ON TABLE app.sweeps TO recording_worker;
+GRANT SELECT(claimed_at) ON TABLE app.sweeps TO recording_dispatcher;
+
+GRANT UPDATE(leased_until) ON TABLE app.sweeps TO recording_worker;
+GRANT SELECT(leased_until) ON TABLE app.sweeps TO recording_dispatcher;
+
+GRANT UPDATE(begun_at) ON TABLE app.sweeps TO recording_worker;
+GRANT SELECT(begun_at) ON TABLE app.sweeps TO recording_dispatcher;
+
+GRANT UPDATE(reached_key) ON TABLE app.sweeps TO recording_worker;
+
+GRANT UPDATE(checked_key) ON TABLE app.sweeps TO recording_worker;
+
+GRANT UPDATE(swept_at) ON TABLE app.sweeps TO recording_worker;
+GRANT SELECT(swept_at) ON TABLE app.sweeps TO recording_dispatcher;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agents TO authenticated;
 
 GRANT SELECT ON TABLE public.audit_log TO recording_ops;
 
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
 
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
@@ -1100,8 +1299,12 @@ GRANT SELECT ON TABLE public.organizations TO recording_ops;
 
 GRANT SELECT(id) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_enqueuer;
+GRANT SELECT(id) ON TABLE public.organizations TO recording_sweep_requester;
 
 GRANT SELECT(status) ON TABLE public.organizations TO recording_dispatcher;
+GRANT SELECT(status) ON TABLE public.organizations TO recording_sweep_requester;
+
+GRANT SELECT(created_at) ON TABLE public.organizations TO recording_dispatcher;
 
 GRANT SELECT ON TABLE public.recording_downloads TO authenticated;
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.columns import Base, now, of_call, of_upload, org_id_column, row_id
+from schema.machinery import GrantKeyRow, StorageFinding, SweepRow  # noqa: F401 - the rest of the metadata
 
 
 class Organization(Base):
@@ -163,6 +164,12 @@ class RecordingUpload(Base):
             postgresql_where=text("status = 'pending' AND dispatched_until IS NOT NULL"),
         ),
         Index("recording_upload_queue_call", "org_id", "call_id"),
+        Index(
+            "recording_upload_queue_object",
+            "org_id",
+            "object_key",
+            postgresql_where=text("object_key IS NOT NULL"),
+        ),
     )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column()
@@ -204,9 +211,7 @@ class FailedRecordingUpload(Base):
             "last_failed_at",
             postgresql_where=text("resolved_at IS NULL"),
         ),
-        Index(
-            "failed_recording_uploads_oldest", "first_failed_at", "id", postgresql_where=text("resolved_at IS NULL")
-        ),
+        Index("failed_recording_uploads_oldest", "first_failed_at", "id", postgresql_where=text("resolved_at IS NULL")),
     )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column()
@@ -284,13 +289,3 @@ class AuditLog(Base):
     subject_id: Mapped[UUID | None]
     reason: Mapped[str | None]
     detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-
-
-class GrantKeyRow(Base):
-    __tablename__ = "grant_keys"
-    __table_args__ = ({"schema": "app"},)
-    kid: Mapped[str] = mapped_column(primary_key=True)
-    inner_pad: Mapped[bytes]
-    outer_pad: Mapped[bytes]
-    created_at: Mapped[datetime] = now()
-    expires_at: Mapped[datetime | None]

@@ -15,7 +15,7 @@ from workers.settings import SettingsError, WorkerSettings
 from workers.telemetry import configure_logging, redact
 from workers.upload import Uploader
 
-app = Celery("recordings", include=["tasks.upload", "tasks.broker"])
+app = Celery("recordings", include=["tasks.upload", "tasks.broker", "tasks.maintenance"])
 app.config_from_object("celeryconfig")
 
 _lock = threading.Lock()

@@ -19,6 +19,7 @@ from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.grants import GrantKey, mint
 from workers.settings import DispatcherSettings
 from workers.telemetry import log
+from workers.upkeep import Upkeep
 
 #: How soon it looks again while there is work: settled uploads make room without saying so.
 _EAGER_S = 0.02
@@ -96,8 +97,10 @@ class Dispatcher:
         connection.execute(f"LISTEN {_CHANNEL}")
         _log.info("leading", window=self.settings.dispatch_window, max_in_flight=self.settings.max_in_flight)
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
+        upkeep = Upkeep.of(self.settings, key, self.clock)
         after, wait_s = NOBODY, _EAGER_S
         while not self.stop.is_set():
+            upkeep.tend(connection, bell)
             picked = self._pick(connection, after)
             after = picked.after
             if picked.due:

@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 
 UPLOAD_TASK = "recordings.upload"
 UPLOAD_QUEUE = "upload"
+SWEEP_TASK = "recordings.sweep"
+#: Of its own, so that no upload waits in line behind a sweep.
+MAINTENANCE_QUEUE = "maintenance"
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
 
@@ -52,6 +55,19 @@ class Bell:
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
         return forgotten
+
+    def ring_for_sweep(self, org_id: UUID, grant: str, *, expires_s: float) -> None:
+        """Publish the doorbell of a sweep. Raises ``BrokerLostError``."""
+        try:
+            self._app.send_task(
+                SWEEP_TASK,
+                kwargs={"org_id": str(org_id)},
+                headers={GRANT_HEADER: grant},
+                expires=expires_s,
+                queue=MAINTENANCE_QUEUE,
+            )
+        except (KombuError, RedisError, OSError) as error:
+            raise BrokerLostError(type(error).__name__) from error
 
     def _send(self, producer: Producer, doorbell: Doorbell, expires_s: float) -> None:
         self._app.send_task(

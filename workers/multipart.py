@@ -26,6 +26,11 @@ _ARGUMENTS = {
 Part = dict[str, Any]
 
 
+def encryption_arguments(sse: str | None) -> dict[str, str]:
+    """What ``encryption_headers`` says, in boto3's names."""
+    return {_ARGUMENTS[name]: value for name, value in encryption_headers(sse).items()}
+
+
 def part_size(number: int, length: int | None) -> int:
     """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is
     known, twice the size after every thousand where it is not (8 GB, 24 GB, 56 GB …)."""
@@ -79,9 +84,12 @@ class Multipart:
         """Create the object from ``parts``, or nothing: aborted on any error, an interrupt included. Raises
         ObjectExists, and errors.* of store and payload."""
         with translated():
-            encryption = {_ARGUMENTS[name]: value for name, value in encryption_headers(self.sse).items()}
             created = self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="SHA256", **encryption
+                Bucket=self.bucket,
+                Key=key,
+                ContentType=content_type,
+                ChecksumAlgorithm="SHA256",
+                **encryption_arguments(self.sse),
             )
         upload = {"Bucket": self.bucket, "Key": key, "UploadId": created["UploadId"]}
         try:

@@ -13,6 +13,7 @@ from workers.retry import RetryPolicy
 from workers.settings import WorkerSettings
 from workers.sources import Fetcher
 from workers.store import Store
+from workers.sweeper import Sweeper
 from workers.upload import Uploader
 
 
@@ -44,6 +45,17 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
         seal_keys=(SealKey.parse(seal_key.get_secret_value()),) if seal_key else (),
         drain=Drain(settings.drain_s),
         rng=SystemRandom(),
+    )
+
+
+def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
+    """On the connections that the process has already."""
+    return Sweeper(
+        engine=uploader.queue.engine,
+        store=uploader.store,
+        drain=uploader.drain,
+        lease=uploader.queue.lease,
+        grace=timedelta(seconds=settings.sweep_grace_s),
     )
 
 

@@ -102,6 +102,8 @@ class DispatcherSettings(DatabaseSettings, BrokerSettings):
     grant_lifetime_s: float = _variable("RECORDINGS_GRANT_LIFETIME_S", default=3600.0, gt=0)
     #: Looks for due rows at least this often, notified or not.
     tick_s: float = _variable("RECORDINGS_TICK_S", default=1.0, gt=0, le=60)
+    #: An organisation's storage is compared with its rows this often.
+    sweep_every_s: float = _variable("RECORDINGS_SWEEP_EVERY_S", default=86_400.0, gt=0)
 
     @field_validator("grant_key")
     @classmethod
@@ -131,6 +133,7 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     retry_cap_s: float = _variable("RECORDINGS_RETRY_CAP_S", default=600.0, gt=0)
     max_age_s: float = _variable("RECORDINGS_MAX_AGE_S", default=86_400.0, gt=0)
     not_ready_for_s: float = _variable("RECORDINGS_NOT_READY_FOR_S", default=900.0, gt=0)
+    sweep_grace_s: float = _variable("RECORDINGS_SWEEP_GRACE_S", default=86_400.0, ge=0)
 
     @field_validator("seal_key")
     @classmethod

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 import boto3
 import botocore.session
@@ -54,7 +54,7 @@ class Store:
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
     ) -> None:
-        self.bucket = bucket
+        self.bucket, self.sse = bucket, sse
         core = botocore.session.get_session()
         session = boto3.session.Session(botocore_session=core)
         self._client = s3_client(
@@ -125,7 +125,9 @@ class Store:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                     return None
                 raise
-        return Stored(key, found["ContentLength"], found.get("ContentType", ""), _whole(found.get("ChecksumSHA256")))
+        return Stored(
+            key, found["ContentLength"], found.get("ContentType", ""), whole_sha256(found.get("ChecksumSHA256"))
+        )
 
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, a MiB at a time."""
@@ -143,6 +145,11 @@ class Store:
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
 
+    @property
+    def client(self) -> Any:
+        """boto3's, for what is not the way of an upload (premises.py). Threads may share it."""
+        return self._client
+
     def check(self) -> None:
         """Raises StoreDenied or StoreUnavailable if the bucket cannot be reached with these credentials."""
         with translated():
@@ -159,6 +166,6 @@ class Store:
         self.close()
 
 
-def _whole(checksum: str | None) -> str | None:
+def whole_sha256(checksum: str | None) -> str | None:
     """Hex of a checksum over the whole object; a composite one ends in the number of its parts, and is of no use."""
     return None if checksum is None or "-" in checksum else b64decode(checksum).hex()

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 import psycopg
@@ -50,7 +50,8 @@ QUEUE = PREFIX + task_queues[0].name
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     directory = tmp_path_factory.mktemp("compose")
-    dotenv = read_dotenv(make_dotenv(directory)) | {"RECORDINGS_PRIVATE_SOURCE_NETWORKS": "127.0.0.0/8"}
+    tuning = {"RECORDINGS_PRIVATE_SOURCE_NETWORKS": "127.0.0.0/8", "RECORDINGS_SWEEP_GRACE_S": "0"}
+    dotenv = read_dotenv(make_dotenv(directory)) | tuning
     with deployed(directory, dotenv) as running, broker(running, WATCHER) as watcher:
         # The worker listens to questions, Flower to events: before that it would miss them.
         until(lambda: watcher.pubsub_numpat() == BOTH, timeout_s=40)
@@ -117,6 +118,25 @@ def test_a_recording_goes_from_the_call_handler_into_the_bucket(
 ) -> None:
     worker = store(deployment, "worker")
     assert send(worker, "GET", f"/recordings/{upload[0]}") == HTTPStatus.OK
+
+
+def test_an_operator_s_sweep_puts_an_orphan_aside_and_leaves_the_recording(
+    deployment: Deployment, upload: tuple[str, UUID]
+) -> None:
+    worker = store(deployment, "worker")
+    orphan = f"{ORG}/2026/05/{uuid4()}/{uuid4()}.wav"
+    assert send(worker, "PUT", f"/recordings/{orphan}", b"RIFF") == HTTPStatus.OK
+    with database(deployment, "recording_ops", "RECORDINGS_OPS_PASSWORD") as operator:
+        operator.execute("SELECT public.request_storage_sweep(%s, 'a test')", (ORG,))
+
+    def swept() -> Any:
+        with database(deployment, "recording_ops", "RECORDINGS_OPS_PASSWORD") as operator:
+            return operator.execute("SELECT swept_at FROM app.sweeps WHERE org_id = %s", (ORG,)).fetchone() != (None,)
+
+    until(swept, timeout_s=40)
+    keys = (orphan, f"quarantine/{orphan}", upload[0])
+    found = [send(worker, "GET", f"/recordings/{key}") for key in keys]
+    assert found == [HTTPStatus.NOT_FOUND, HTTPStatus.OK, HTTPStatus.OK]
 
 
 def test_flower_sees_the_task_the_worker_and_the_queue(deployment: Deployment, upload: tuple[str, UUID]) -> None:

@@ -37,7 +37,13 @@ def test_every_function_of_ours_pins_its_search_path_and_is_closed_to_the_public
         assert 'search_path=""' in config, name
         assert not open_to_anon, name
         assert not owner_logs_in, name
-        definers = {"recording_grant_verifier", "recording_enqueuer", "recording_operator_actions"}
+        definers = {
+            "recording_grant_verifier",
+            "recording_enqueuer",
+            "recording_operator_actions",
+            "recording_reporter",
+            "recording_sweep_requester",
+        }
         assert not definer or owner in definers, name
 
 

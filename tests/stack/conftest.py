@@ -26,6 +26,8 @@ TUNING = {
     "RECORDINGS_RETRY_CAP_S": "1",
     "RECORDINGS_DRAIN_S": "1",
     "RECORDINGS_MAX_BYTES": "50000000",
+    # Objects cannot be made old. Only what is asked for is swept: no organisation here gets a day old.
+    "RECORDINGS_SWEEP_GRACE_S": "0",
 }
 
 

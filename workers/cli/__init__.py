@@ -2,7 +2,7 @@
 
 import typer
 
-from workers.cli import demo, dispatcher, enqueue, failures, flower, keys, migrate, orgs, status, up
+from workers.cli import demo, dispatcher, enqueue, failures, flower, keys, migrate, orgs, status, storage, up
 from workers.cli.faults import plainly
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(flower.flower)
 app.add_typer(failures.app, name="failures")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(storage.app, name="storage")
 
 
 def main() -> None:

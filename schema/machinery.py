@@ -1,0 +1,64 @@
+"""The tables of schema app: private machinery, which no API publishes."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from schema.columns import Base, now, org_id_column
+
+
+class GrantKeyRow(Base):
+    """A key of the task grants (DESIGN section 5)."""
+
+    __tablename__ = "grant_keys"
+    __table_args__ = ({"schema": "app"},)
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    inner_pad: Mapped[bytes]
+    outer_pad: Mapped[bytes]
+    created_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime | None]
+
+
+class SweepRow(Base):
+    """How an organisation's sweeps stand."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = ({"schema": "app"},)
+    org_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    requested_at: Mapped[datetime | None]
+    rung_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    leased_until: Mapped[datetime | None]
+    begun_at: Mapped[datetime | None]
+    reached_key: Mapped[str] = mapped_column(server_default="")
+    checked_key: Mapped[str] = mapped_column(server_default="")
+    swept_at: Mapped[datetime | None]
+
+
+class StorageFinding(Base):
+    """What a sweep found, until another one sees it no more."""
+
+    __tablename__ = "storage_findings"
+    __table_args__ = (
+        Index(
+            "storage_findings_open",
+            "org_id",
+            "object_key",
+            "code",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
+        Index("storage_findings_org_id", "org_id", "last_seen_at"),
+        {"schema": "app"},
+    )
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    org_id: Mapped[UUID] = org_id_column()
+    upload_id: Mapped[UUID | None]
+    object_key: Mapped[str]
+    code: Mapped[str]
+    action: Mapped[str]
+    first_seen_at: Mapped[datetime] = now()
+    last_seen_at: Mapped[datetime] = now()
+    resolved_at: Mapped[datetime | None]

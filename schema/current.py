@@ -19,6 +19,7 @@ _NAMES = [
     "recording_grant_verifier",
     "recording_enqueuer",
     "recording_operator_actions",
+    "recording_reporter",
     "recording_sweep_requester",
     "recording_dispatcher",
     "recording_worker",

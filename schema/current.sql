@@ -12,6 +12,7 @@ CREATE ROLE anon NOLOGIN NOINHERIT;
 CREATE ROLE authenticated NOLOGIN NOINHERIT;
 CREATE ROLE authenticator LOGIN NOINHERIT;
 CREATE ROLE recording_operator_actions NOLOGIN NOINHERIT;
+CREATE ROLE recording_reporter NOLOGIN NOINHERIT;
 CREATE ROLE recording_sweep_requester NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
@@ -88,6 +89,43 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_org_change() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text DEFAULT NULL::text, paused_s double precision DEFAULT NULL::double precision, deaf_s double precision DEFAULT NULL::double precision, leaving boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    known constant text := left(report_worker.name, 255);
+BEGIN
+    DELETE FROM app.workers AS w
+    WHERE w.seen_at < now() - interval '1 hour' OR report_worker.leaving AND w.name = known;
+    IF report_worker.leaving OR (
+        NOT EXISTS (SELECT FROM app.workers AS w WHERE w.name = known) AND (SELECT count(*) FROM app.workers) >= 1000
+    ) THEN
+        RETURN;
+    END IF;
+    INSERT INTO app.workers AS w (name, started_at, seen_at, slots, busy, paused_code, paused_at, deaf_at)
+    SELECT known, app.seconds_ago(coalesce(report_worker.up_s, 0)), now(), greatest(report_worker.slots, 0),
+           greatest(report_worker.busy, 0), left(report_worker.paused_code, 64),
+           CASE WHEN report_worker.paused_code IS NOT NULL THEN app.seconds_ago(coalesce(report_worker.paused_s, 0)) END,
+           app.seconds_ago(report_worker.deaf_s)
+    ON CONFLICT (name) DO UPDATE SET
+        started_at = excluded.started_at, seen_at = excluded.seen_at, slots = excluded.slots, busy = excluded.busy,
+        paused_code = excluded.paused_code, paused_at = excluded.paused_at, deaf_at = excluded.deaf_at;
+END
+$$;
+
+ALTER FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) OWNER TO recording_reporter;
+
+CREATE FUNCTION app.seconds_ago(s double precision) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE STRICT
+    SET search_path TO ''
+    AS $$
+    SELECT now() - make_interval(secs => greatest(0, least(s, 3e9)))
+$$;
+
+ALTER FUNCTION app.seconds_ago(s double precision) OWNER TO recording_reporter;
 
 CREATE FUNCTION app.take_failed_upload(named uuid, reason text) RETURNS TABLE(id uuid, org_id uuid, call_id uuid, status text, is_due boolean, error_code text, detail jsonb)
     LANGUAGE plpgsql
@@ -452,6 +490,26 @@ ALTER TABLE ONLY app.sweeps FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE app.sweeps OWNER TO recordings_owner;
 
+CREATE TABLE app.workers (
+    name text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    slots integer NOT NULL,
+    busy integer NOT NULL,
+    paused_code text,
+    paused_at timestamp with time zone,
+    deaf_at timestamp with time zone,
+    CONSTRAINT workers_busy_check CHECK ((busy >= 0)),
+    CONSTRAINT workers_check CHECK (((paused_code IS NULL) = (paused_at IS NULL))),
+    CONSTRAINT workers_name_check CHECK (((length(name) >= 1) AND (length(name) <= 255))),
+    CONSTRAINT workers_paused_code_check CHECK ((length(paused_code) <= 64)),
+    CONSTRAINT workers_slots_check CHECK ((slots >= 0))
+);
+
+ALTER TABLE ONLY app.workers FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.workers OWNER TO recordings_owner;
+
 CREATE TABLE public.agents (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     org_id uuid NOT NULL,
@@ -741,6 +799,9 @@ ALTER TABLE ONLY app.storage_findings
 ALTER TABLE ONLY app.sweeps
     ADD CONSTRAINT sweeps_pkey PRIMARY KEY (org_id);
 
+ALTER TABLE ONLY app.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.agents
     ADD CONSTRAINT agents_org_id_id_key UNIQUE (org_id, id);
 
@@ -969,13 +1030,19 @@ CREATE POLICY granted_organization ON app.sweeps TO recording_worker USING ((org
 
 CREATE POLICY named_organization ON app.sweeps TO recording_sweep_requester USING ((org_id = ( SELECT app.named_org_id() AS named_org_id))) WITH CHECK ((org_id = ( SELECT app.named_org_id() AS named_org_id)));
 
+CREATE POLICY operators ON app.workers FOR SELECT TO recording_ops USING (true);
+
 CREATE POLICY operators_read ON app.storage_findings FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON app.sweeps FOR SELECT TO recording_ops USING (true);
 
+CREATE POLICY reporter ON app.workers TO recording_reporter USING (true) WITH CHECK (true);
+
 ALTER TABLE app.storage_findings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE app.sweeps ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE app.workers ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY active ON public.organizations FOR SELECT TO recording_dispatcher USING ((status = 'active'::text));
 
@@ -1077,8 +1144,9 @@ GRANT USAGE ON SCHEMA app TO recording_grant_verifier;
 GRANT USAGE ON SCHEMA app TO recording_worker;
 GRANT USAGE ON SCHEMA app TO recording_enqueuer;
 GRANT USAGE ON SCHEMA app TO recording_operator_actions;
-GRANT USAGE ON SCHEMA app TO recording_dispatcher;
 GRANT USAGE ON SCHEMA app TO recording_ops;
+GRANT USAGE ON SCHEMA app TO recording_reporter;
+GRANT USAGE ON SCHEMA app TO recording_dispatcher;
 GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
@@ -1106,6 +1174,11 @@ REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason t
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) TO recording_worker;
+
+REVOKE ALL ON FUNCTION app.seconds_ago(s double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.take_failed_upload(named uuid, reason text) FROM PUBLIC;
 
@@ -1177,6 +1250,9 @@ GRANT UPDATE(checked_key) ON TABLE app.sweeps TO recording_worker;
 
 GRANT UPDATE(swept_at) ON TABLE app.sweeps TO recording_worker;
 GRANT SELECT(swept_at) ON TABLE app.sweeps TO recording_dispatcher;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE app.workers TO recording_reporter;
+GRANT SELECT ON TABLE app.workers TO recording_ops;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agents TO authenticated;
 

@@ -21,6 +21,21 @@ class GrantKeyRow(Base):
     expires_at: Mapped[datetime | None]
 
 
+class WorkerRow(Base):
+    """What a worker said of itself last."""
+
+    __tablename__ = "workers"
+    __table_args__ = ({"schema": "app"},)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    slots: Mapped[int]
+    busy: Mapped[int]
+    paused_code: Mapped[str | None]
+    paused_at: Mapped[datetime | None]
+    deaf_at: Mapped[datetime | None]
+
+
 class SweepRow(Base):
     """How an organisation's sweeps stand."""
 

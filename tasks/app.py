@@ -15,7 +15,7 @@ from workers.settings import SettingsError, WorkerSettings
 from workers.telemetry import configure_logging, redact
 from workers.upload import Uploader
 
-app = Celery("recordings", include=["tasks.upload", "tasks.broker", "tasks.maintenance"])
+app = Celery("recordings", include=["tasks.upload", "tasks.broker", "tasks.liveness", "tasks.maintenance"])
 app.config_from_object("celeryconfig")
 
 _lock = threading.Lock()
@@ -36,14 +36,21 @@ def uploader() -> Uploader:
     with _lock:
         if pid not in _built:
             _built.clear()
-            _built[pid] = build_uploader(WorkerSettings.load(), worker=_name(), slots=int(app.conf.worker_concurrency))
+            slots = int(app.conf.worker_concurrency)
+            _built[pid] = build_uploader(WorkerSettings.load(), worker=worker_name(), slots=slots)
             if _draining.is_set():
                 _built[pid].drain.begin()
         return _built[pid]
 
 
-def _name() -> str:
+def worker_name() -> str:
+    """Celery's own name of this worker: in rows, metrics and reports."""
     return str(app.conf.get("recordings_worker_name") or f"worker@{os.getpid()}")
+
+
+def storing_paused() -> tuple[str, float] | None:
+    """The code and for how many seconds, where the store's circuit of this process is open."""
+    return next((built.circuit.paused for built in tuple(_built.values())), None)
 
 
 @setup_logging.connect
@@ -72,7 +79,8 @@ def _refuse(message: str, code: int) -> NoReturn:
 
 
 @worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def begin_drain(**_: Any) -> None:
+    """Stop claiming; what is held is finished or put back. Again, it changes nothing."""
     # First the flag: an uploader that is being built at this moment finds it.
     _draining.set()
     for built in tuple(_built.values()):

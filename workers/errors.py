@@ -1,7 +1,7 @@
 """Every way in which an attempt can end badly, one class a code, in a tree by who acts next (DESIGN section 7).
 
     AttemptError
-    ├── Retryable   the row's clock acts: back off, try again, one failure used up
+    ├── Retryable   the row's clock acts: back off, try again, one failure used up (but for STORE_FAULTS)
     ├── NotReady    the row's clock acts: look again later, nothing used up, bounded by age
     ├── ForOperator a person acts: credentials, permissions
     └── Final       nobody acts: the recording cannot be had
@@ -125,6 +125,10 @@ class StoreDenied(ForOperator):
     """The object store refused: permissions, or no such bucket."""
 
     code = "store_denied"
+
+
+#: The store's faults, not the recording's: they use up nothing, and pause storing (circuit.py).
+STORE_FAULTS = (StoreUnavailable, StoreThrottled, StoreDenied)
 
 
 class SourceGone(Final):

@@ -5,6 +5,7 @@ from random import SystemRandom
 
 from sqlalchemy import Engine, create_engine
 
+from workers.circuit import Circuit
 from workers.copy import Limits
 from workers.credentials import SealKey
 from workers.drain import Drain
@@ -21,6 +22,7 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
     """Everything that the slots of a worker process share. Call it after the process has forked, never before: a
     connection used on both sides of a fork hands one side the other's rows."""
     seal_key = settings.seal_key
+    store = _store(settings, slots)
     return Uploader(
         queue=Queue(_engine(settings, slots), worker, timedelta(seconds=settings.lease_s)),
         fetcher=Fetcher(
@@ -28,13 +30,8 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         ),
-        store=Store(
-            bucket=settings.bucket,
-            endpoint_url=settings.s3_endpoint_url,
-            region=settings.region,
-            sse=settings.sse,
-            max_connections=slots * 2,
-        ),
+        store=store,
+        circuit=Circuit(store.check, SystemRandom()),
         limits=Limits(max_bytes=settings.max_bytes, deadline_s=settings.transfer_deadline_s),
         policy=RetryPolicy(
             base_s=settings.retry_base_s,
@@ -45,6 +42,20 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
         seal_keys=(SealKey.parse(seal_key.get_secret_value()),) if seal_key else (),
         drain=Drain(settings.drain_s),
         rng=SystemRandom(),
+    )
+
+
+def _store(settings: WorkerSettings, slots: int) -> Store:
+    # Silence of the store ends the attempt before it ends the lease, which would count as the worker's death: twice
+    # this, for boto3 asks twice, within the two thirds that are left of a lease when it was renewed last.
+    patience_s = max(3.0, settings.lease_s / 4)
+    return Store(
+        bucket=settings.bucket,
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.region,
+        sse=settings.sse,
+        max_connections=slots * 2,
+        timeout_s=min(30.0, patience_s),
     )
 
 

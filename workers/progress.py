@@ -6,6 +6,8 @@ from uuid import UUID
 
 import psycopg
 
+from workers.crew import Worker, read_crew
+
 # Settled rows of an organisation are counted, and that grows with its history; what is unsettled comes from indexes.
 _BY_ORGANISATION = """
 SELECT o.id, o.name, o.status,
@@ -23,11 +25,6 @@ FROM public.recording_upload_queue WHERE status = 'pending' AND next_attempt_at 
 _FAILURES = """
 SELECT error_code, count(*), count(given_up_at) FROM public.failed_recording_uploads
 WHERE resolved_at IS NULL GROUP BY error_code ORDER BY count(*) DESC, error_code
-"""
-
-_WORKERS = """
-SELECT worker, count(*), count(*) FILTER (WHERE lease_expires_at <= now())
-FROM public.recording_upload_queue WHERE status = 'processing' GROUP BY worker ORDER BY worker
 """
 
 
@@ -52,19 +49,10 @@ class OpenFailures:
 
 
 @dataclass(frozen=True, slots=True)
-class BusyWorker:
-    """``overdue`` of its uploads have outlived their lease."""
-
-    worker: str
-    processing: int
-    overdue: int
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     organisations: tuple[OrganisationProgress, ...]
     failures: tuple[OpenFailures, ...]
-    workers: tuple[BusyWorker, ...]
+    workers: tuple[Worker, ...]
     #: How long the row that has waited longest past its time has waited; None when nothing is due.
     oldest_due_s: float | None
 
@@ -77,7 +65,7 @@ class Progress:
             "oldest_due_s": self.oldest_due_s,
             "organisations": [asdict(row) | {"org_id": str(row.org_id)} for row in self.organisations],
             "open_failures": [asdict(row) for row in self.failures],
-            "workers": [asdict(row) for row in self.workers],
+            "workers": [worker.as_json() for worker in self.workers],
         }
 
 
@@ -89,6 +77,6 @@ def read_progress(connection: psycopg.Connection[Any]) -> Progress:
         return Progress(
             organisations=tuple(OrganisationProgress(*row) for row in connection.execute(_BY_ORGANISATION)),
             failures=tuple(OpenFailures(*row) for row in connection.execute(_FAILURES)),
-            workers=tuple(BusyWorker(*row) for row in connection.execute(_WORKERS)),
+            workers=read_crew(connection),
             oldest_due_s=late[0] if late else None,
         )

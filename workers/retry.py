@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from workers.errors import AttemptError, NotReady, Retryable, StoreDenied
+from workers.errors import STORE_FAULTS, AttemptError, NotReady, Retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def decide(
     """Decide what follows ``error``. ``failures``: used up before it; ``age``: since the row was enqueued, or
     last retried by an operator."""
     policy = policy or RetryPolicy()
-    if isinstance(error, (NotReady, StoreDenied)):
+    if isinstance(error, (NotReady, *STORE_FAULTS)):
         limit_s = policy.not_ready_for_s if isinstance(error, NotReady) else policy.max_age_s
         left_s = limit_s - age.total_seconds()
         # The last look is at the very end of the patience, not whenever the wait before it would have passed the end.

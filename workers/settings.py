@@ -129,6 +129,8 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     read_timeout_s: float = _variable("RECORDINGS_READ_TIMEOUT_S", default=30.0, gt=0)
     lease_s: float = _variable("RECORDINGS_LEASE_S", default=60.0, gt=0)
     drain_s: float = _variable("RECORDINGS_DRAIN_S", default=20.0, ge=0)
+    #: With doorbells waiting and a slot free, a worker that takes none for so long replaces its process.
+    deaf_after_s: float = _variable("RECORDINGS_DEAF_AFTER_S", default=20.0, ge=2)
     retry_base_s: float = _variable("RECORDINGS_RETRY_BASE_S", default=2.0, gt=0)
     retry_cap_s: float = _variable("RECORDINGS_RETRY_CAP_S", default=600.0, gt=0)
     max_age_s: float = _variable("RECORDINGS_MAX_AGE_S", default=86_400.0, gt=0)

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from structlog.stdlib import BoundLogger
 
+from workers.circuit import Circuit
 from workers.copy import Limits, copy
 from workers.credentials import Credentials, SealKey, unseal
 from workers.drain import Drain
@@ -26,6 +27,9 @@ from workers.uploads import Copied, Upload
 T = TypeVar("T")
 #: Between two tries at a database that is away.
 _PAUSE_S = 0.25
+#: How long a slot keeps a doorbell while the store is away: as long as it would have lain in the broker. A worker that
+#: cannot store and let them go at once would take doorbells faster than those that can.
+_HELD_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Uploader:
     queue: Queue
     fetcher: Fetcher
     store: Store
+    circuit: Circuit
     limits: Limits
     policy: RetryPolicy
     seal_keys: tuple[SealKey, ...]
@@ -44,18 +49,26 @@ class Uploader:
     def carry_out(self, grant: str, upload_id: UUID) -> None:
         """Answer a doorbell. Whatever comes of it stands in the row, with a code; nothing is returned or raised but a
         fault of our own, or of the database for longer than the lease (the row then waits for its lease to end)."""
-        if self.drain.begun:
+        if not self.circuit.admit(within_s=_HELD_S, unless=lambda: self.drain.begun):
+            # Its mark on the row runs out, and it is rung again.
+            log("worker").info("doorbell_let_go", upload_id=str(upload_id))
             return
+        upload = self._claim(grant, upload_id)
+        if upload is None:
+            self.circuit.heard(None)
+        else:
+            _Attempt(self, grant, upload).run()
+
+    def _claim(self, grant: str, upload_id: UUID) -> Upload | None:
         try:
             # Repeating it is safe: if the first went through unheard, the row is owned, and its lease runs out.
             upload = self.patiently(lambda: self.queue.claim(grant, upload_id))
         except psycopg.errors.InsufficientPrivilege:
             log("worker").warning("grant_refused", upload_id=str(upload_id))
-            return
+            return None
         if upload is None:
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
-            return
-        _Attempt(self, grant, upload).run()
+        return upload
 
     def patiently(self, act: Callable[[], T]) -> T:
         """With the database away, try again for as long as a lease lasts."""
@@ -79,7 +92,9 @@ class _Attempt:
     def run(self) -> None:
         attempt = replace(self, started=time.monotonic())
         try:
-            attempt.settle(attempt.outcome())
+            outcome = attempt.outcome()
+            attempt.uploader.circuit.heard(outcome)
+            attempt.settle(outcome)
         except LeaseLost:
             attempt.log.warning("lease_lost")
 

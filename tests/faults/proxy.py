@@ -56,6 +56,8 @@ class FaultProxy:
         self._connections: set[_Connection] = set()
         self.accepted = 0
         self.refused = 0
+        #: Directions of connections that have something to pass on and may not, because of ``stall``.
+        self.holding = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = int(self._listener.getsockname()[1])
         _start(self._accept)
@@ -171,7 +173,9 @@ class FaultProxy:
         try:
             while data := source.recv(_CHUNK):
                 with self._changed:
+                    self.holding += 1
                     self._changed.wait_for(lambda: self._mode != "stall" or not on.is_open)
+                    self.holding -= 1
                     allowed = on.is_open and self._mode in {"relay", "stall"} and allows(on, data)
                 if not allowed:
                     on.abort()

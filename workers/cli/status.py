@@ -22,7 +22,7 @@ def status(
     state: StateOption = DEFAULT_STATE,
     json_out: JsonOption = False,
 ) -> None:
-    """Show uploads by organisation, what is late, and what has failed, as recording_ops."""
+    """Show uploads by organisation, the workers, what is late, and what has failed, as recording_ops."""
     with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
         if json_out:
             typer.echo(json.dumps(read_progress(connection).as_json()))
@@ -43,7 +43,7 @@ def _watch(connection: psycopg.Connection) -> None:
 
 
 def _view(progress: Progress) -> Group:
-    return Group(_organisations(progress), *_failures(progress), _next(progress))
+    return Group(_organisations(progress), *_workers(progress), *_failures(progress), _next(progress))
 
 
 def _organisations(progress: Progress) -> Table:
@@ -54,6 +54,18 @@ def _organisations(progress: Progress) -> Table:
         counts = (row.pending, row.processing, row.completed, row.failed)
         table.add_row(row.name, *map(str, counts), row.status if row.status != "active" else "")
     return table
+
+
+def _workers(progress: Progress) -> list[Table]:
+    if not progress.workers:
+        return []
+    table = Table("worker", "slots in use", "seen", "")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for row in progress.workers:
+        used = f"{row.busy} of {row.slots}" if row.slots is not None else str(row.processing)
+        seen = f"{row.seen_s:.0f} s ago" if row.seen_s is not None else ""
+        table.add_row(row.worker, used, seen, Text(row.remark, "yellow"))
+    return [table]
 
 
 def _failures(progress: Progress) -> list[Table]:

@@ -23,7 +23,7 @@ RETRIED = [
     errors.IntegrityMismatch,
     errors.WorkerLost,
 ]
-SNOOZED = [errors.SourceNotReady, errors.StoreUnavailable, errors.StoreThrottled, errors.StoreDenied]
+SNOOZED: list[type[AttemptError]] = [errors.SourceNotReady, *errors.STORE_FAULTS]
 GIVEN_UP = [
     errors.SourceForbidden,
     errors.CredentialsMissing,

@@ -35,6 +35,7 @@ from tests.commands.deployment import (
 from tests.waiting import until
 from workers.demo.provider import Provider
 from workers.demo.recordings import Recording
+from workers.doorbell import Bell, Doorbell
 from workers.embedded import ports
 from workers.embedded.bucket import Access, send
 
@@ -155,6 +156,18 @@ def test_valkey_refuses_the_processes_nothing_that_they_need(deployment: Deploym
     assert upload
     with broker(deployment, WATCHER) as watcher:
         assert watcher.acl_log() == []
+
+
+def test_the_dispatcher_may_throw_away_doorbells_that_nobody_heard(closed: Deployment) -> None:
+    password, port = closed.dotenv["VALKEY_DISPATCHER_PASSWORD"], closed.ports["valkey"]
+    bell = Bell(f"redis://dispatcher:{password}@127.0.0.1:{port}/0")
+    try:
+        doorbells = [Doorbell(uuid4(), (uuid4(),), "grant") for _ in range(3)]
+        assert bell.ring(doorbells, expires_s=30, most=100) == 0
+        assert bell.ring(doorbells[:1], expires_s=30, most=2) >= 3
+        assert bell.ring([], expires_s=30, most=0) == 1
+    finally:
+        bell.close()
 
 
 def test_a_worker_that_goes_puts_its_doorbell_back(deployment: Deployment) -> None:

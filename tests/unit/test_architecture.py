@@ -74,12 +74,19 @@ def test_files_stay_small_and_have_names_of_their_own() -> None:
         assert file.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "manager"}, file
 
 
+def is_constant(part: ast.expr) -> bool:
+    """Text, or a constant of the module by its name: a statement may share a clause with another one."""
+    if isinstance(part, ast.Constant):
+        return True
+    return isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name) and part.value.id.isupper()
+
+
 def test_no_statement_is_put_together_from_values() -> None:
-    """SQL is constant text with bound parameters: an f-string that reads like SQL is refused. The demo asks every table
-    the same question, by name."""
+    """SQL is constant text with bound parameters: an f-string that reads like SQL holds constants only. The demo asks
+    every table the same question, by name."""
     for file in (file for file in FILES if "demo" not in file.parts):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
                 text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant)).upper()
-                words = text.split()
-                assert not {"SELECT", "INSERT", "UPDATE", "DELETE"} & set(words[:1]), file
+                if {"SELECT", "INSERT", "UPDATE", "DELETE"} & set(text.split()[:1]):
+                    assert all(map(is_constant, node.values)), file

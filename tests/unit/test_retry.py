@@ -14,7 +14,7 @@ from workers.retry import GiveUp, Reschedule, RetryPolicy, Snooze, backoff_s, de
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_S = 86_400.0
 
-RETRIED = [
+RETRIED: list[type[AttemptError]] = [
     errors.SourceUnreachable,
     errors.SourceTimeout,
     errors.SourceError,
@@ -24,7 +24,7 @@ RETRIED = [
     errors.WorkerLost,
 ]
 SNOOZED: list[type[AttemptError]] = [errors.SourceNotReady, *errors.STORE_FAULTS]
-GIVEN_UP = [
+GIVEN_UP: list[type[AttemptError]] = [
     errors.SourceForbidden,
     errors.CredentialsMissing,
     errors.SourceGone,

@@ -26,7 +26,7 @@ _draining = threading.Event()
 @app.add_defaults
 def _broker() -> dict[str, str]:
     # Asked for when the configuration is first used, not at import. The stand-in names what is missing wherever Celery
-    # reports that it could not connect; a worker does not get that far (see _refuse_to_start).
+    # reports that it could not connect; a worker does not get that far (see _check_before_start).
     return {"broker_url": os.environ.get("REDIS_URL") or "redis://REDIS_URL-is-not-set"}
 
 

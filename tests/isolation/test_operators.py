@@ -1,4 +1,4 @@
-"""What the operators' login may do: read failures of every organisation, and call two functions. Nothing else."""
+"""What the operators' login may do: read failures of every organisation, and call three functions. Nothing else."""
 
 from typing import Any, LiteralString
 from uuid import uuid4
@@ -10,7 +10,7 @@ from schema.roles import LOGINS
 from tests.database import Database
 from tests.isolation.test_grants import TABLES
 
-FUNCTIONS = ["discard_failed_upload(uuid,text)", "retry_failed_upload(uuid,text)"]
+FUNCTIONS = ["discard_failed_upload(uuid,text)", "request_storage_sweep(uuid,text)", "retry_failed_upload(uuid,text)"]
 #: Where a recording comes from or lies, who called whom, what was said, what opens a provider's door.
 SECRET = {"source_url", "object_key", "url", "recording_id", "sealed_credentials", "transcript", "from_number"}
 
@@ -23,7 +23,7 @@ def test_an_operator_changes_no_table_itself(shared: Database, table: str, privi
         assert not shared.one("SELECT has_any_column_privilege('recording_ops', %s, %s)", f"public.{table}", privilege)
 
 
-def test_an_operator_may_call_two_functions_and_no_other(shared: Database) -> None:
+def test_an_operator_may_call_three_functions_and_no_other(shared: Database) -> None:
     callable_ = shared.all(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE pronamespace IN ('public'::regnamespace, "
         "'app'::regnamespace) AND has_function_privilege('recording_ops', p.oid, 'EXECUTE') ORDER BY 1"

@@ -1,8 +1,8 @@
-"""The queue under any order of events, by several workers, some of which were lost without knowing it."""
+"""The queue under any order of events: several workers, some of them lost without knowing it, and an operator."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import pytest
@@ -32,7 +32,10 @@ _STATE = """
 SELECT q.id, q.status, q.attempt, q.failures, q.lease_expires_at > now(), q.completed_at, q.object_key, q.sha256,
        (SELECT count(*) FROM recording_upload_metrics m WHERE m.upload_id = q.id),
        (SELECT count(*) FROM failed_recording_uploads f WHERE f.upload_id = q.id AND f.resolved_at IS NULL),
-       (SELECT count(*) FROM failed_recording_uploads f WHERE f.upload_id = q.id AND f.given_up_at IS NOT NULL),
+       (SELECT count(*) FROM failed_recording_uploads f
+        WHERE f.upload_id = q.id AND f.resolved_at IS NULL AND f.given_up_at IS NOT NULL),
+       (SELECT count(*) FROM failed_recording_uploads f WHERE f.upload_id = q.id AND f.resolution = 'discarded'),
+       (SELECT count(*) FROM audit_log a WHERE a.subject_id = q.id),
        c.recording_status, q.max_failures
 FROM recording_upload_queue q JOIN call_logs c ON c.id = q.call_id
 WHERE q.org_id = %s
@@ -46,11 +49,13 @@ class Seen:
         self.database = database
         self.admin = database.connect()
         self.handler = database.connect("call_handler")
+        self.operator = database.connect("recording_ops")
         self.engine: Engine = database.engine("recording_worker", poolclass=QueuePool, pool_size=1)
 
     def close(self) -> None:
         self.admin.close()
         self.handler.close()
+        self.operator.close()
         self.engine.dispose()
 
 
@@ -135,6 +140,35 @@ class QueueMachine(RuleBasedStateMachine):
         if upload:
             self.settled(lambda: self.worker(1).put_back(self.grant, upload, total_ms=1), upload)
 
+    def operate(self, statement: LiteralString, upload_id: UUID, results: dict[str, str]) -> None:
+        """What an operator's action says fits how the row stood; it changes something, and is on record, or neither."""
+        before = self.state()
+        row = self.operator_says(statement, upload_id)
+        assert row == results[before[upload_id][0]]
+        acted = row in {"retried", "discarded"}
+        after = self.state()
+        assert (after == before) != acted
+        assert after[upload_id][11] == before[upload_id][11] + acted
+
+    def operator_says(self, statement: LiteralString, upload_id: UUID) -> str:
+        found = self.seen.operator.execute(statement, (upload_id,)).fetchone()
+        assert found
+        return str(found[0])
+
+    @rule(upload_id=uploads)
+    def retry(self, upload_id: UUID) -> None:
+        results = {"completed": "already_completed", "processing": "already_running"}
+        results |= {"pending": "already_queued", "failed": "retried"}
+        self.operate("SELECT retry_failed_upload(%s, 'why')", upload_id, results)
+
+    @rule(upload_id=uploads)
+    def discard(self, upload_id: UUID) -> None:
+        is_open = self.state()[upload_id][8]
+        results = {"completed": "already_completed", "processing": "already_running"}
+        results |= {"pending": "discarded" if is_open else "not_failed"}
+        results |= {"failed": "discarded" if is_open else "already_discarded"}
+        self.operate("SELECT discard_failed_upload(%s, 'why')", upload_id, results)
+
     @rule()
     def the_leases_run_out(self) -> None:
         self.seen.admin.execute(
@@ -153,11 +187,13 @@ class QueueMachine(RuleBasedStateMachine):
     def the_rows_tell_one_story(self) -> None:
         now = self.state()
         for upload_id, row in now.items():
-            status, attempt, failures, _, completed_at, _, sha256, metrics, opened, given_up, call_status, most = row
+            status, attempt, failures, _, completed_at, _, sha256, metrics, opened, given_up, *rest = row
+            discarded, _, call_status, most = rest
             assert metrics == attempt - (status == "processing"), "one metric for each attempt that ended"
             assert opened <= 1
             assert not (opened and status == "completed"), "an open failure of a stored recording"
-            assert (given_up == 1) == (status == "failed"), "who gives up says so"
+            assert given_up <= (status == "failed"), "who was given up is failed"
+            assert status != "failed" or given_up or discarded, "a failed one waits for a person, or was let be"
             assert failures <= most
             assert (status == "completed") == (completed_at is not None) == (sha256 is not None)
             assert call_status == {"completed": "completed", "failed": "failed"}.get(status, "pending")

@@ -11,8 +11,9 @@ from workers.demo.kinds import FORBIDDEN, SLOW
 
 
 def lost(evidence: Evidence) -> int:
-    return len(evidence.enqueued) - sum(
-        row.upload_id in evidence.enqueued and row.status in ("completed", "failed") for row in evidence.rows
+    enqueued = evidence.enqueued
+    return len(enqueued) - sum(
+        row.upload_id in enqueued and row.status in ("completed", "failed") for row in evidence.rows
     )
 
 
@@ -97,15 +98,13 @@ def objects_match_rows(evidence: Evidence) -> Check:
 
 
 def attempts_are_recorded(evidence: Evidence) -> Check:
-    recorded = Counter(attempt.upload_id for attempt in evidence.attempts)
+    recorded, enqueued = Counter(attempt.upload_id for attempt in evidence.attempts), evidence.enqueued
     wrong = [
         f"upload {row.upload_id}: {row.attempt} attempts, {recorded[row.upload_id]} recorded"
         for row in evidence.rows
         if recorded[row.upload_id] != row.attempt
     ]
-    wrong += [
-        f"an attempt of unknown upload {upload_id}" for upload_id in recorded if upload_id not in evidence.enqueued
-    ]
+    wrong += [f"an attempt of unknown upload {upload_id}" for upload_id in recorded if upload_id not in enqueued]
     total = sum(row.attempt for row in evidence.rows)
     return judged("every attempt is on record", wrong, f"{total} attempts, {len(evidence.attempts)} rows of metrics")
 

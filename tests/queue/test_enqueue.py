@@ -1,7 +1,8 @@
 """The whole producer interface: one call, in the caller's own transaction."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from random import Random
+from threading import Barrier, Event
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -233,3 +234,41 @@ def test_a_known_recording_of_another_call_leaves_that_call_waiting_for_nothing(
         ("c1", "pending"),
         ("c2", None),
     ]
+
+
+def test_a_storm_of_deliveries_beside_a_settling_worker_deadlocks_nobody(database: Database) -> None:
+    """Twelve callers of the same few calls, and a settler that locks a row and then its call."""
+    org = database.organisation()
+    done = Event()
+
+    def deliver(seed: int) -> int:
+        chance = Random(seed)
+        with database.connect("call_handler") as connection:
+            for number in range(40):
+                call = f"c{number // 8}-{chance.randrange(3)}"
+                url = f"{URL}?{chance.random()}"
+                enqueue(connection, org_id=org, provider="https", provider_call_id=call, source_url=url)
+        return 1
+
+    def settle() -> int:
+        rows = 0
+        with database.connect() as connection:
+            while not done.is_set():
+                found = connection.execute(
+                    "SELECT id, call_id FROM recording_upload_queue ORDER BY random() LIMIT 1"
+                ).fetchone()
+                if found:
+                    with connection.transaction():
+                        connection.execute("UPDATE recording_upload_queue SET priority = 3 WHERE id = %s", found[:1])
+                        connection.execute("UPDATE call_logs SET legal_hold = false WHERE id = %s", found[1:])
+                    rows += 1
+        return rows
+
+    with ThreadPoolExecutor(13) as pool:
+        settling = pool.submit(settle)
+        try:
+            assert sum(pool.map(deliver, range(12))) == 12
+        finally:
+            done.set()
+        assert settling.result() > 0
+    assert database.one("SELECT count(*) = count(DISTINCT recording_id) FROM recording_upload_queue")

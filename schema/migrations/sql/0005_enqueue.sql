@@ -24,8 +24,9 @@ CREATE FUNCTION public.enqueue_recording(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
-    recording constant text := coalesce(nullif(enqueue_recording.recording_id, ''), enqueue_recording.provider_call_id);
-    problem   text;
+    recording    constant text := coalesce(nullif(enqueue_recording.recording_id, ''), enqueue_recording.provider_call_id);
+    problem      text;
+    made_call_id uuid;
 BEGIN
     problem := CASE
         WHEN enqueue_recording.org_id IS NULL THEN 'org_id is missing'
@@ -76,22 +77,27 @@ BEGIN
         ended_at = coalesce(excluded.ended_at, c.ended_at),
         duration_s = coalesce(excluded.duration_s, c.duration_s),
         recording_status = coalesce(c.recording_status, excluded.recording_status)
-    RETURNING c.id INTO call_id;
+    RETURNING c.id INTO made_call_id;
 
-    INSERT INTO public.recording_upload_queue AS q (org_id, call_id, provider, recording_id, source_url, priority)
-    VALUES (enqueue_recording.org_id, enqueue_recording.call_id, enqueue_recording.provider, recording,
-        enqueue_recording.source_url, coalesce(enqueue_recording.priority, 5))
-    ON CONFLICT (org_id, provider, recording_id) DO NOTHING
-    RETURNING q.id INTO upload_id;
-
-    created := upload_id IS NOT NULL;
+    -- Once more, now that the call is held: another delivery may have made the row since. It is read and not locked (an
+    -- INSERT that meets it would wait for whoever holds it), for with the call in hand that is the wrong order again.
+    SELECT q.id, q.call_id INTO upload_id, call_id FROM public.recording_upload_queue AS q
+    WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
+      AND q.recording_id = recording;
+    created := upload_id IS NULL;
+    IF created THEN
+        INSERT INTO public.recording_upload_queue AS q (org_id, call_id, provider, recording_id, source_url, priority)
+        VALUES (enqueue_recording.org_id, made_call_id, enqueue_recording.provider, recording,
+            enqueue_recording.source_url, coalesce(enqueue_recording.priority, 5))
+        -- Under another call, at this very moment.
+        ON CONFLICT (org_id, provider, recording_id) DO NOTHING
+        RETURNING q.id, q.call_id INTO upload_id, call_id;
+        created := upload_id IS NOT NULL;
+    END IF;
     IF created THEN
         -- No payload: PostgreSQL folds equal notifications of a transaction into one, so a bulk enqueue rings once.
         PERFORM pg_notify('recording_upload_queue', '');
-    ELSE
-        UPDATE public.recording_upload_queue AS q SET source_url = enqueue_recording.source_url
-        WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
-          AND q.recording_id = recording AND q.status <> 'completed';
+    ELSIF upload_id IS NULL THEN
         SELECT q.id, q.call_id INTO upload_id, call_id FROM public.recording_upload_queue AS q
         WHERE q.org_id = enqueue_recording.org_id AND q.provider = enqueue_recording.provider
           AND q.recording_id = recording;

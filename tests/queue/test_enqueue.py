@@ -11,6 +11,7 @@ import pytest
 
 from tests.database import Database
 from tests.desk import COPIED, Desk
+from tests.isolation.test_grants import TABLES
 from tests.waiting import until
 from workers.enqueue import Enqueued, enqueue
 
@@ -173,22 +174,6 @@ def test_a_transaction_of_many_notifies_once(desk: Desk) -> None:
                     enqueue(connection, org_id=desk.org_id, **(ARGUMENTS | {"provider_call_id": f"many-{number}"}))
             connection.execute("NOTIFY recording_upload_queue, 'the end'")
         assert [heard.payload for heard in listener.notifies(timeout=10, stop_after=2)] == ["", "the end"]
-
-
-TABLES = [
-    "organizations",
-    "agents",
-    "leads",
-    "knowledge_base",
-    "inbound_agent_config",
-    "integrations",
-    "call_logs",
-    "recording_upload_queue",
-    "failed_recording_uploads",
-    "recording_upload_metrics",
-    "recording_downloads",
-    "audit_log",
-]
 
 
 @pytest.mark.parametrize("table", TABLES)

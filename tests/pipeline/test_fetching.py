@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from tests.waiting import until
 from workers import errors
 from workers.credentials import Credentials
 from workers.demo import behaviours as do
@@ -112,7 +113,7 @@ def test_a_broken_read_goes_on_where_it_broke(provider: Provider, fetcher: Fetch
     again = provider.log[1]
     assert again.headers["range"] == "bytes=100000-"
     assert again.headers["if-range"] in proof.values()
-    assert again.sent_bytes == SIZE - 100_000
+    until(lambda: again.sent_bytes == SIZE - 100_000)  # the provider counts after it has sent
 
 
 def test_a_read_is_resumed_a_few_times_at_most(provider: Provider, fetcher: Fetcher) -> None:

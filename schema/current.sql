@@ -767,6 +767,7 @@ CREATE TABLE public.recording_upload_queue (
     dispatched_until timestamp with time zone,
     lease_expires_at timestamp with time zone,
     worker text,
+    claim_id uuid,
     object_key text,
     size_bytes bigint,
     sha256 text,
@@ -1465,6 +1466,8 @@ GRANT SELECT(lease_expires_at) ON TABLE public.recording_upload_queue TO recordi
 
 GRANT UPDATE(worker) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(worker) ON TABLE public.recording_upload_queue TO recording_ops;
+
+GRANT UPDATE(claim_id) ON TABLE public.recording_upload_queue TO recording_worker;
 
 GRANT UPDATE(object_key) ON TABLE public.recording_upload_queue TO recording_worker;
 

@@ -186,6 +186,7 @@ class RecordingUpload(Base):
     dispatched_until: Mapped[datetime | None]
     lease_expires_at: Mapped[datetime | None]
     worker: Mapped[str | None]
+    claim_id: Mapped[UUID | None]
     object_key: Mapped[str | None]
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 from sqlalchemy import Engine
@@ -23,6 +23,21 @@ COPIED = Copied(
     fetch_ms=20,
     store_ms=10,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RungWorker(Queue):
+    """A worker whose doorbell the dispatcher rang: a row that could be rung for has its mark when it is claimed."""
+
+    database: Database
+
+    def claim(self, grant: str, upload_id: UUID, claim_id: UUID | None = None) -> Upload | None:
+        self.database.run(
+            "UPDATE recording_upload_queue SET dispatched_until = now() + interval '1 minute' WHERE id = %s"
+            " AND (status = 'pending' OR status = 'processing' AND lease_expires_at <= now())",
+            upload_id,
+        )
+        return Queue.claim(self, grant, upload_id, claim_id or uuid4())
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class Desk:
         return self.database.engine("recording_worker", poolclass=QueuePool, pool_size=8)
 
     def worker(self, name: str = "worker@one", lease_s: float = 60.0) -> Queue:
-        return Queue(self.engine, name, timedelta(seconds=lease_s))
+        return RungWorker(self.engine, name, timedelta(seconds=lease_s), self.database)
 
     def enqueue(self, **more: Any) -> UUID:
         return self.database.enqueue(self.org_id, **more).upload_id

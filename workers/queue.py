@@ -16,24 +16,35 @@ from workers.retry import Decision, GiveUp, Reschedule, Snooze
 from workers.states import Outcome, Status
 from workers.uploads import Copied, Upload
 
+# Only what is dispatched: the dispatcher's count of an organisation's rows in flight rests on its marks, so a doorbell
+# that comes twice, late or out of turn finds none and changes nothing (law 1).
+#
 # A row whose lease ran out lost its worker: that attempt is accounted for here, by the next one, since nobody else is
 # left to do it. It used up a failure; with the last one gone the row is given up instead of being claimed again. A call
 # that has a stored recording keeps it, whatever becomes of a second one of the same call.
+#
+# ``mine`` also answers a caller whose first COMMIT went through unheard: the row that this very claim took is taken.
 _CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT id, org_id, call_id, worker, attempt, status = 'processing' AS lost, max_failures,
            failures + (status = 'processing')::integer AS failures,
            coalesce(lease_expires_at, next_attempt_at) AS due_at
     FROM public.recording_upload_queue
-    WHERE id = %(id)s
+    WHERE id = %(id)s AND dispatched_until > now()
       AND (status = 'pending' AND next_attempt_at <= now() OR status = 'processing' AND lease_expires_at <= now())
     FOR UPDATE
 ), claimed AS (
     UPDATE public.recording_upload_queue AS q SET
         status = 'processing', attempt = q.attempt + 1, failures = due.failures, worker = %(worker)s,
-        lease_expires_at = now() + %(lease)s, dispatched_until = NULL
+        claim_id = %(claim_id)s, lease_expires_at = now() + %(lease)s, dispatched_until = NULL
     FROM due WHERE q.id = due.id AND NOT (due.lost AND due.failures >= due.max_failures)
     RETURNING q.*, least(extract(epoch FROM now() - due.due_at) * 1000, 2147483647)::integer AS queue_ms
+), mine AS (
+    SELECT * FROM claimed
+    UNION ALL
+    SELECT q.*, least(extract(epoch FROM now() - q.next_attempt_at) * 1000, 2147483647)::integer
+    FROM public.recording_upload_queue AS q
+    WHERE id = %(id)s AND status = 'processing' AND claim_id = %(claim_id)s AND lease_expires_at > now()
 ), given_up AS (
     UPDATE public.recording_upload_queue AS q SET
         status = 'failed', failures = due.failures, error_code = 'worker_lost',
@@ -61,7 +72,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt, q.failures,
        q.max_failures, q.created_at, now(), i.sealed_credentials, q.queue_ms, coalesce(q.retried_at, q.created_at)
-FROM claimed AS q
+FROM mine AS q
 JOIN public.call_logs AS c ON c.org_id = q.org_id AND c.id = q.call_id
 LEFT JOIN public.integrations AS i ON i.org_id = q.org_id AND i.provider = q.provider
 """
@@ -147,9 +158,16 @@ class Queue:
     worker: str
     lease: timedelta
 
-    def claim(self, grant: str, upload_id: UUID) -> Upload | None:
-        """Own the row for a lease, or get ``None``: not due, owned, settled, another organisation's, or no such row."""
-        parameters = {"id": upload_id, "worker": self.worker, "lease": self.lease, "lost_message": _LOST_MESSAGE}
+    def claim(self, grant: str, upload_id: UUID, claim_id: UUID) -> Upload | None:
+        """Own the row for a lease, or get ``None``: not dispatched, not due, owned, settled, another organisation's, or
+        no such row. Who did not hear the answer asks again with the same ``claim_id``; each doorbell has its own."""
+        parameters = {
+            "id": upload_id,
+            "claim_id": claim_id,
+            "worker": self.worker,
+            "lease": self.lease,
+            "lost_message": _LOST_MESSAGE,
+        }
         rows = run_as_task(self.engine, grant, _CLAIM, parameters)
         return Upload(*rows[0]) if rows else None
 

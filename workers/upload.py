@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from structlog.stdlib import BoundLogger
@@ -60,9 +60,9 @@ class Uploader:
             _Attempt(self, grant, upload).run()
 
     def _claim(self, grant: str, upload_id: UUID) -> Upload | None:
+        claim_id = uuid4()
         try:
-            # Repeating it is safe: if the first went through unheard, the row is owned, and its lease runs out.
-            upload = self.patiently(lambda: self.queue.claim(grant, upload_id))
+            upload = self.patiently(lambda: self.queue.claim(grant, upload_id, claim_id))
         except psycopg.errors.InsufficientPrivilege:
             log("worker").warning("grant_refused", upload_id=str(upload_id))
             return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -34,7 +34,7 @@ class Street:
     def claim_next(self) -> UUID:
         """Answer the oldest doorbell; returns whose it was."""
         due = self.rung.pop(0)
-        upload = self.queue.claim(self.database.grant(due.org_id), due.id)
+        upload = self.queue.claim(self.database.grant(due.org_id), due.id, uuid4())
         assert upload is not None
         return upload.org_id
 

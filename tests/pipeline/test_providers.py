@@ -41,8 +41,12 @@ class Clinic:
         )
 
     def attempt(self, upload_id: UUID) -> tuple[str, str | None]:
-        """One attempt, due or not; how the row stands after it."""
-        self.database.run("UPDATE recording_upload_queue SET next_attempt_at = now() WHERE id = %s", upload_id)
+        """One attempt, due or not, as if it were rung for; how the row stands after it."""
+        self.database.run(
+            "UPDATE recording_upload_queue SET next_attempt_at = now(), dispatched_until = now() + interval '1 minute'"
+            " WHERE id = %s",
+            upload_id,
+        )
         self.uploader.carry_out(self.database.grant(self.org_id), upload_id)
         row = self.database.one("SELECT status, error_code FROM recording_upload_queue WHERE id = %s", upload_id)
         return row[0], row[1]

@@ -1,7 +1,10 @@
 """Claiming: one owner at a time, and nobody is forgotten."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from threading import Barrier
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -9,6 +12,7 @@ import pytest
 
 from tests.desk import COPIED, Desk
 from workers.errors import SourceGone
+from workers.queue import Queue
 from workers.retry import GiveUp
 from workers.uploads import Upload
 
@@ -72,6 +76,39 @@ def test_a_row_that_is_not_due_yet_cannot_be_claimed(desk: Desk) -> None:
     upload_id = desk.enqueue()
     desk.change(upload_id, "next_attempt_at = now() + interval '1 minute'")
     assert desk.worker().claim(desk.grant, upload_id) is None
+
+
+@pytest.mark.parametrize("mark", ["NULL", "now() - interval '1 second'"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_row_that_nobody_dispatched_cannot_be_claimed(desk: Desk, mark: LiteralString, lost: bool) -> None:
+    """A doorbell that comes twice or late is not answered out of turn: its organisation would pass its cap."""
+    upload_id = desk.claimed().id if lost else desk.enqueue()
+    desk.change(upload_id, f"dispatched_until = {mark}")
+    if lost:
+        desk.expire(upload_id)
+    before = desk.everything(upload_id)
+    assert Queue(desk.engine, "worker@one", timedelta(seconds=60)).claim(desk.grant, upload_id, uuid4()) is None
+    assert desk.everything(upload_id) == before
+
+
+def test_a_claim_whose_answer_was_not_heard_is_answered_again_and_costs_nothing(desk: Desk) -> None:
+    upload_id, claim_id, worker = desk.enqueue(), uuid4(), desk.worker()
+    upload = worker.claim(desk.grant, upload_id, claim_id)
+    before = desk.everything(upload_id)
+    again = worker.claim(desk.grant, upload_id, claim_id)
+    assert upload
+    assert again
+    assert replace(again, claimed_at=upload.claimed_at, queue_ms=upload.queue_ms) == upload
+    assert desk.everything(upload_id) == before
+
+
+def test_a_claim_whose_lease_ran_out_before_it_was_asked_about_is_a_lost_one(desk: Desk) -> None:
+    upload_id, claim_id, worker = desk.enqueue(), uuid4(), desk.worker()
+    assert worker.claim(desk.grant, upload_id, claim_id)
+    desk.expire(upload_id)
+    again = worker.claim(desk.grant, upload_id, claim_id)
+    assert again
+    assert (again.attempt, again.failures) == (2, 1)
 
 
 def test_a_row_that_is_owned_cannot_be_claimed(desk: Desk) -> None:

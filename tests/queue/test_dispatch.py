@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.database import Database
+from tests.desk import RungWorker
 from workers.dispatch import NOBODY, Due, Picked, pick, unmark
 from workers.queue import Queue
 
@@ -66,7 +67,7 @@ def ids(due: Sequence[Due]) -> list[UUID]:
 
 
 def queue(database: Database) -> Queue:
-    return Queue(database.engine("recording_worker"), "worker@test", timedelta(seconds=60))
+    return RungWorker(database.engine("recording_worker"), "worker@test", timedelta(seconds=60), database)
 
 
 def test_only_due_rows_are_picked_and_each_of_them_once(database: Database, look: Picker) -> None:

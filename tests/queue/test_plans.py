@@ -109,7 +109,10 @@ def test_the_fair_pick_reads_as_many_rows_as_it_may_pick_not_as_many_as_wait(lea
 FENCE: dict[str, Any] = {"id": uuid4(), "attempt": 1}
 SETTLED = {"queue_ms": 1, "total_ms": 1}
 STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "claim": (queue._CLAIM, {"worker": "w", "lease": timedelta(seconds=60), "lost_message": "x"}),
+    "claim": (
+        queue._CLAIM,
+        {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(seconds=60), "lost_message": "x"},
+    ),
     "renew": (queue._RENEW, {"lease": timedelta(seconds=60)}),
     "complete": (
         queue._COMPLETE,

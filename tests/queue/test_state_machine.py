@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,9 +36,13 @@ SELECT q.id, q.status, q.attempt, q.failures, q.lease_expires_at > now(), q.comp
         WHERE f.upload_id = q.id AND f.resolved_at IS NULL AND f.given_up_at IS NOT NULL),
        (SELECT count(*) FROM failed_recording_uploads f WHERE f.upload_id = q.id AND f.resolution = 'discarded'),
        (SELECT count(*) FROM audit_log a WHERE a.subject_id = q.id),
-       c.recording_status, q.max_failures
+       c.recording_status, coalesce(q.dispatched_until > now(), false), q.max_failures
 FROM recording_upload_queue q JOIN call_logs c ON c.id = q.call_id
 WHERE q.org_id = %s
+"""
+_MARK = """
+UPDATE recording_upload_queue SET dispatched_until = now() + interval '1 hour'
+WHERE id = %s AND (status = 'pending' OR status = 'processing' AND lease_expires_at <= now())
 """
 
 
@@ -106,15 +110,22 @@ class QueueMachine(RuleBasedStateMachine):
             )
         return made.upload_id
 
-    @rule(target=attempts, upload_id=uploads, number=st.integers(1, 3))
-    def claim(self, upload_id: UUID, number: int) -> Upload | None:
-        status, attempt, failures, live, *_, most = self.state()[upload_id]
-        claimed = self.worker(number).claim(self.grant, upload_id)
+    @rule(target=attempts, upload_id=uploads, number=st.integers(1, 3), ring=st.sampled_from([True, True, True, False]))
+    def claim(self, upload_id: UUID, number: int, ring: bool) -> Upload | None:
+        """A doorbell, most often one that the dispatcher rang."""
+        if ring:
+            self.seen.admin.execute(_MARK, (upload_id,))
+        status, attempt, failures, live, *_, rung, most = self.state()[upload_id]
+        claim_id = uuid4()
+        claimed = self.worker(number).claim(self.grant, upload_id, claim_id)
         lost = status == "processing" and not live
-        can = status == "pending" or (lost and failures + 1 < most)
+        can = rung and (status == "pending" or (lost and failures + 1 < most))
         assert (claimed is not None) == can
         if claimed:
             assert (claimed.attempt, claimed.failures) == (attempt + 1, failures + lost)
+            before, again = self.state(), self.worker(number).claim(self.grant, upload_id, claim_id)
+            assert again, "who did not hear the answer is told it once more"
+            assert (again.attempt, self.state()) == (claimed.attempt, before)
         return claimed
 
     @rule(upload=attempts)
@@ -181,20 +192,21 @@ class QueueMachine(RuleBasedStateMachine):
     def a_stranger_tries(self, upload_id: UUID) -> None:
         foreign = self.seen.database.grant(UUID(int=1))
         assert run_as_task(self.seen.engine, foreign, "SELECT FROM recording_upload_queue", {}) == []
-        assert self.worker(9).claim(foreign, upload_id) is None
+        assert self.worker(9).claim(foreign, upload_id, uuid4()) is None
 
     @invariant()
     def the_rows_tell_one_story(self) -> None:
         now = self.state()
         for upload_id, row in now.items():
             status, attempt, failures, _, completed_at, _, sha256, metrics, opened, given_up, *rest = row
-            discarded, _, call_status, most = rest
+            discarded, _, call_status, rung, most = rest
             assert metrics == attempt - (status == "processing"), "one metric for each attempt that ended"
             assert opened <= 1
             assert not (opened and status == "completed"), "an open failure of a stored recording"
             assert given_up <= (status == "failed"), "who was given up is failed"
             assert status != "failed" or given_up or discarded, "a failed one waits for a person, or was let be"
             assert failures <= most
+            assert not rung or status in {"pending", "processing"}, "what is settled is not dispatched"
             assert (status == "completed") == (completed_at is not None) == (sha256 is not None)
             assert call_status == {"completed": "completed", "failed": "failed"}.get(status, "pending")
             before = self.before.get(upload_id)

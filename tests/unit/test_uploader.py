@@ -26,7 +26,7 @@ class Claims:
     lease: timedelta = timedelta(seconds=30)
     claims: int = 0
 
-    def claim(self, _grant: str, _upload_id: UUID) -> None:
+    def claim(self, _grant: str, _upload_id: UUID, _claim_id: UUID) -> None:
         self.claims += 1
         if self.answers:
             raise self.answers.pop(0)

@@ -134,6 +134,8 @@ CREATE TABLE public.recording_upload_queue (
     dispatched_until  timestamptz,
     lease_expires_at  timestamptz,
     worker            text,
+    -- Of the claim that holds it: whoever did not hear the answer to a claim looks whether it was theirs.
+    claim_id          uuid,
     object_key        text,
     size_bytes        bigint CHECK (size_bytes > 0),
     sha256            text CHECK (sha256 ~ '^[0-9a-f]{64}$'),

@@ -60,8 +60,8 @@ CREATE POLICY own_request ON public.recording_downloads FOR SELECT TO authentica
 
 GRANT SELECT ON public.recording_upload_queue, public.failed_recording_uploads,
     public.recording_upload_metrics TO recording_worker;
-GRANT UPDATE (status, attempt, failures, next_attempt_at, dispatched_until, lease_expires_at, worker, object_key,
-    size_bytes, sha256, content_type, error_code, completed_at) ON public.recording_upload_queue TO recording_worker;
+GRANT UPDATE (status, attempt, failures, next_attempt_at, dispatched_until, lease_expires_at, worker, claim_id,
+    object_key, size_bytes, sha256, content_type, error_code, completed_at) ON public.recording_upload_queue TO recording_worker;
 GRANT SELECT (id, org_id, provider, provider_call_id, recording_status, recording_key, recording_format,
     recording_size_bytes, recording_sha256, recording_uploaded_at, legal_hold),
     UPDATE (recording_status, recording_key, recording_format, recording_size_bytes, recording_sha256,

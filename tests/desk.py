@@ -58,7 +58,7 @@ class Desk:
     def engine(self) -> Engine:
         return self.database.engine("recording_worker", poolclass=QueuePool, pool_size=8)
 
-    def worker(self, name: str = "worker@one", lease_s: float = 60.0) -> Queue:
+    def worker(self, name: str = "worker@one", lease_s: float = 60.0) -> RungWorker:
         return RungWorker(self.engine, name, timedelta(seconds=lease_s), self.database)
 
     def enqueue(self, **more: Any) -> UUID:

@@ -15,7 +15,7 @@ from workers.demo.script import LARGEST, SMALLEST, Call
 
 ORGANISATIONS = 10
 #: Of the time, in which the calls end; the rest is for what the faults have delayed.
-LOADED = 0.6
+LOADED = 0.8
 REPEATED = 0.1
 #: Half of the calls end in bursts, one a so many seconds: there is a backlog for faults to hit.
 BURST_EVERY_S = 15.0

@@ -22,7 +22,6 @@ from workers.demo.gather import digest
 from workers.demo.handler import Delivery
 
 READERS = 8
-CAP_CHECK = "no upload dispatched past the cap of its organisation"
 _ROWS = """
 SELECT q.id, q.org_id, q.status, q.attempt, q.error_code, q.object_key, q.size_bytes, q.sha256,
        extract(epoch FROM q.completed_at - q.created_at)::double precision,
@@ -154,7 +153,7 @@ def ends_as_allowed(evidence: Evidence) -> Check:
 def within_cap(watch: Watch) -> Check:
     wrong = [f"{breach.in_flight} at {breach.at_s:.1f} s" for breach in watch.breaches]
     return judged(
-        CAP_CHECK,
+        "no upload dispatched past the cap of its organisation",
         wrong,
         f"{watch.most} in flight at most, cap {watch.cap}, {watch.looks} looks",
     )

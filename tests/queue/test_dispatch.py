@@ -11,7 +11,6 @@ import pytest
 from tests.database import Database
 from tests.desk import RungWorker
 from workers.dispatch import NOBODY, Due, Picked, pick, unmark
-from workers.queue import Queue
 
 Picker = Callable[..., Picked]
 
@@ -66,7 +65,7 @@ def ids(due: Sequence[Due]) -> list[UUID]:
     return [row.id for row in due]
 
 
-def queue(database: Database) -> Queue:
+def queue(database: Database) -> RungWorker:
     return RungWorker(database.engine("recording_worker"), "worker@test", timedelta(seconds=60), database)
 
 

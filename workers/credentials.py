@@ -7,6 +7,7 @@ another provider, does not open. The key never enters PostgreSQL.
 """
 
 import json
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from workers.errors import CredentialsMissing
 _VERSION = 1
 _NONCE = 12
 _KEY = 32
+_KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class SealKey:
-    """One sealing key and its id. Text form, as in RECORDINGS_SEAL_KEY: ``kid:base64url(32 bytes)``."""
+    """One sealing key and its id. Text form: ``kid:base64url(32 bytes)``."""
 
     kid: str
     secret: bytes = field(repr=False)
@@ -51,13 +53,22 @@ class SealKey:
             secret = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         except ValueError:
             secret = b""
-        if not kid.isascii() or not 0 < len(kid) < 256 or len(secret) != _KEY:
+        if not _KID.fullmatch(kid) or len(secret) != _KEY:
             raise ValueError("a seal key is written kid:base64url of 32 bytes") from None
         return cls(kid, secret)
 
     @property
     def text(self) -> str:
         return f"{self.kid}:{urlsafe_b64encode(self.secret).rstrip(b'=').decode()}"
+
+
+def parse_seal_keys(text: str) -> tuple[SealKey, ...]:
+    """The keys of RECORDINGS_SEAL_KEY, separated by commas: the first seals, all of them open. ValueError, without the
+    text in it, if one is no key or two have the same id."""
+    keys = tuple(SealKey.parse(part) for part in text.split(","))
+    if len({key.kid for key in keys}) < len(keys):
+        raise ValueError("two seal keys have the same id: values sealed with one of them would not open")
+    return keys
 
 
 def seal(key: SealKey, org_id: UUID, provider: str, credentials: Credentials) -> bytes:

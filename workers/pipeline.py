@@ -7,7 +7,6 @@ from sqlalchemy import Engine, create_engine
 
 from workers.circuit import Circuit
 from workers.copy import Limits
-from workers.credentials import SealKey
 from workers.drain import Drain
 from workers.queue import Queue
 from workers.retry import RetryPolicy
@@ -21,7 +20,6 @@ from workers.upload import Uploader
 def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uploader:
     """Everything that the slots of a worker process share. Call it after the process has forked, never before: a
     connection used on both sides of a fork hands one side the other's rows."""
-    seal_key = settings.seal_key
     store = _store(settings, slots)
     return Uploader(
         queue=Queue(_engine(settings, slots), worker, timedelta(seconds=settings.lease_s)),
@@ -39,7 +37,7 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
             max_age_s=settings.max_age_s,
             not_ready_for_s=settings.not_ready_for_s,
         ),
-        seal_keys=(SealKey.parse(seal_key.get_secret_value()),) if seal_key else (),
+        seal_keys=settings.seal_keys,
         drain=Drain(settings.drain_s),
         rng=SystemRandom(),
     )

@@ -7,10 +7,10 @@ is said at once, in one message, each by the name of its variable.
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from workers.credentials import SealKey
+from workers.credentials import SealKey, parse_seal_keys
 from workers.grants import GrantKey
 
 S = TypeVar("S", bound="Settings")
@@ -31,9 +31,26 @@ def _scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _seal_keys(value: SecretStr) -> SecretStr:
+    parse_seal_keys(value.get_secret_value())
+    return value
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        message = "must be networks such as 127.0.0.0/8,10.0.0.0/8"
+        raise ValueError(message) from None
+
+
 DatabaseUrl = Annotated[SecretStr, _scheme("postgresql", "postgres", "postgresql+psycopg")]
 RedisUrl = Annotated[SecretStr, _scheme("redis", "rediss")]
+SealKeyText = Annotated[SecretStr, AfterValidator(_seal_keys)]
 Network = IPv4Network | IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
 def _variable(name: str, **more: Any) -> Any:
@@ -119,10 +136,8 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     s3_endpoint_url: str | None = _variable("AWS_ENDPOINT_URL_S3", default=None, pattern=r"^https?://")
     region: str | None = _variable("AWS_DEFAULT_REGION", default=None)
     sse: str | None = _variable("RECORDINGS_SSE", default=None, pattern=r"^(AES256|aws:kms(:.+)?)$")
-    seal_key: SecretStr | None = _variable("RECORDINGS_SEAL_KEY", default=None)
-    private_source_networks: Annotated[tuple[Network, ...], NoDecode] = _variable(
-        "RECORDINGS_PRIVATE_SOURCE_NETWORKS", default=()
-    )
+    seal_key: SealKeyText | None = _variable("RECORDINGS_SEAL_KEY", default=None)
+    private_source_networks: Networks = _variable("RECORDINGS_PRIVATE_SOURCE_NETWORKS", default=())
     max_bytes: int = _variable("RECORDINGS_MAX_BYTES", default=500 * _MIB, gt=0)
     transfer_deadline_s: float = _variable("RECORDINGS_TRANSFER_DEADLINE_S", default=1800.0, gt=0)
     connect_timeout_s: float = _variable("RECORDINGS_CONNECT_TIMEOUT_S", default=5.0, gt=0)
@@ -137,23 +152,20 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     not_ready_for_s: float = _variable("RECORDINGS_NOT_READY_FOR_S", default=900.0, gt=0)
     sweep_grace_s: float = _variable("RECORDINGS_SWEEP_GRACE_S", default=86_400.0, ge=0)
 
-    @field_validator("seal_key")
-    @classmethod
-    def _opens(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            SealKey.parse(value.get_secret_value())
-        return value
+    @property
+    def seal_keys(self) -> tuple[SealKey, ...]:
+        return parse_seal_keys(self.seal_key.get_secret_value()) if self.seal_key else ()
 
-    @field_validator("private_source_networks", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-        except ValueError:
-            message = "must be networks such as 127.0.0.0/8,10.0.0.0/8"
-            raise ValueError(message) from None
+
+class IntegrationsSettings(Settings):
+    """Whoever stores providers' credentials: the operators' login, and besides it the keys that seal them."""
+
+    seal_key: SealKeyText = _variable("RECORDINGS_SEAL_KEY")
+    private_source_networks: Networks = _variable("RECORDINGS_PRIVATE_SOURCE_NETWORKS", default=())
+
+    @property
+    def seal_keys(self) -> tuple[SealKey, ...]:
+        return parse_seal_keys(self.seal_key.get_secret_value())
 
 
 class MigrateSettings(DatabaseSettings):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.credentials import Credentials, SealKey, seal, unseal
+from workers.credentials import Credentials, SealKey, parse_seal_keys, seal, unseal
 from workers.errors import CredentialsMissing
 
 KEY = SealKey.generate()
@@ -57,11 +57,23 @@ def test_a_key_survives_its_text_form() -> None:
     assert SealKey.parse(KEY.text) == KEY
 
 
-@pytest.mark.parametrize("text", ["", "abc", ":", "k:", "k:AAAA", "k:not base64 !!", "é:" + "A" * 43, ":" + "A" * 43])
+@pytest.mark.parametrize(
+    "text", ["", "abc", ":", "k:", "k:AAAA", "k:not base64 !!", "é:" + "A" * 43, ":" + "A" * 43, "a b:" + "A" * 43]
+)
 def test_a_text_that_is_no_key_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="a seal key is written") as caught:
         SealKey.parse(text)
     assert "AAAA" not in str(caught.value)
+
+
+def test_several_keys_are_read_in_their_order_and_a_text_that_holds_a_bad_one_is_refused() -> None:
+    new = SealKey.generate()
+    assert parse_seal_keys(f"{new.text}, {KEY.text}") == (new, KEY)
+    assert parse_seal_keys(KEY.text) == (KEY,)
+    for text in ("", ",", f"{KEY.text},", f"{KEY.text},nonsense", f"{KEY.text},{KEY.text}"):
+        with pytest.raises(ValueError, match="seal key") as caught:
+            parse_seal_keys(text)
+        assert KEY.text.partition(":")[2] not in str(caught.value)
 
 
 def test_nothing_secret_shows_in_a_repr() -> None:

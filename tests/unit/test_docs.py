@@ -61,6 +61,7 @@ def run_python(text: str, *arguments: str, **environment: str) -> str:
 PROCESSES: dict[str, type[settings.Settings]] = {
     "Dispatcher": settings.DispatcherSettings,
     "Worker": settings.WorkerSettings,
+    "Operators": settings.IntegrationsSettings,
     "Flower": settings.FlowerSettings,
     "Migration": settings.MigrateSettings,
 }

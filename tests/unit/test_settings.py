@@ -9,6 +9,7 @@ from workers.grants import GrantKey
 from workers.settings import (
     DispatcherSettings,
     FlowerSettings,
+    IntegrationsSettings,
     MigrateSettings,
     Settings,
     SettingsError,
@@ -16,8 +17,9 @@ from workers.settings import (
 )
 
 DATABASE = "postgresql://recording_worker:hunter2hunter2@db.example/recordings"
-REDIS = "redis://:hunter2hunter2@redis.example/0"
+REDIS = "redis://:hunter2hunter2@127.0.0.1/0"
 KEY = GrantKey.generate().text
+SEAL = f"k:{'hunter2hunter2'.ljust(43, 'A')}"
 WORKER = {"DATABASE_URL": DATABASE, "REDIS_URL": REDIS, "RECORDINGS_BUCKET": "recordings"}
 DISPATCHER = {"DATABASE_URL": DATABASE, "REDIS_URL": REDIS, "RECORDINGS_GRANT_KEY": KEY}
 OURS = ("RECORDINGS_", "AWS_", "FLOWER_", "DATABASE_URL", "REDIS_URL")
@@ -72,6 +74,9 @@ BAD = "hunter2hunter2"
         (WorkerSettings, "DATABASE_URL", f"mysql://{BAD}"),
         (WorkerSettings, "REDIS_URL", f"http://{BAD}"),
         (WorkerSettings, "RECORDINGS_SEAL_KEY", BAD),
+        (WorkerSettings, "RECORDINGS_SEAL_KEY", f"{SEAL},{BAD}"),
+        (WorkerSettings, "RECORDINGS_SEAL_KEY", f"{SEAL},{SEAL}"),
+        (IntegrationsSettings, "RECORDINGS_SEAL_KEY", BAD),
         (WorkerSettings, "RECORDINGS_PRIVATE_SOURCE_NETWORKS", BAD),
         (WorkerSettings, "RECORDINGS_PRIVATE_SOURCE_NETWORKS", "10.0.0.1/8"),
         (WorkerSettings, "RECORDINGS_LEASE_S", BAD),
@@ -99,6 +104,15 @@ def test_a_bad_value_is_said_by_its_name_and_not_repeated(
     assert said.count("\n") == 2
     assert BAD not in said
     assert "Traceback" not in said
+
+
+def test_seal_keys_are_read_in_their_order(environment: pytest.MonkeyPatch) -> None:
+    new, old = SealKey.generate(), SealKey.generate()
+    given(environment, WORKER | {"RECORDINGS_SEAL_KEY": f"{new.text},{old.text}"})
+    assert WorkerSettings.load().seal_keys == IntegrationsSettings.load().seal_keys == (new, old)
+    environment.delenv("RECORDINGS_SEAL_KEY")
+    assert WorkerSettings.load().seal_keys == ()
+    assert "RECORDINGS_SEAL_KEY: is not set" in refusal(IntegrationsSettings)
 
 
 def test_all_that_is_bad_is_said_at_once(environment: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 
 from schema.roles import WORKER, UnsafeLoginError, refuse_unsafe_login
+from workers.broker import Broker
 from workers.pipeline import build_uploader
 from workers.settings import SettingsError, WorkerSettings
 from workers.telemetry import configure_logging, redact
@@ -24,10 +25,13 @@ _draining = threading.Event()
 
 
 @app.add_defaults
-def _broker() -> dict[str, str]:
+def _broker() -> dict[str, Any]:
     # Asked for when the configuration is first used, not at import. The stand-in names what is missing wherever Celery
     # reports that it could not connect; a worker does not get that far (see _check_before_start).
-    return {"broker_url": os.environ.get("REDIS_URL") or "redis://REDIS_URL-is-not-set"}
+    try:
+        return Broker.parse(os.environ["REDIS_URL"]).celery_settings
+    except (KeyError, ValueError):
+        return {"broker_url": "redis://REDIS_URL-is-not-set"}
 
 
 def uploader() -> Uploader:

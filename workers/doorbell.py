@@ -10,6 +10,8 @@ from kombu import Producer
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from workers.broker import Broker
+
 UPLOAD_TASK = "recordings.upload"
 UPLOAD_QUEUE = "upload"
 SWEEP_TASK = "recordings.sweep"
@@ -36,8 +38,9 @@ class Bell:
     """A connection to the broker, kept by the dispatcher."""
 
     def __init__(self, redis_url: str) -> None:
-        self._app = Celery("recordings-dispatcher", broker=redis_url, set_as_current=False)
+        self._app = Celery("recordings-dispatcher", set_as_current=False)
         self._app.config_from_object("celeryconfig")
+        self._app.conf.update(Broker.parse(redis_url).celery_settings)
 
     def ring(self, doorbells: Sequence[Doorbell], *, expires_s: float, most: int) -> int:
         """Publish all of them in one round trip, and return how many older ones were thrown away for it.

@@ -4,13 +4,17 @@ A process reads the settings of its own class and no others, when it starts and 
 is said at once, in one message, each by the name of its variable.
 """
 
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from workers.broker import Broker
 from workers.credentials import SealKey, parse_seal_keys
+from workers.flower import login
 from workers.grants import GrantKey
 
 S = TypeVar("S", bound="Settings")
@@ -31,6 +35,16 @@ def _scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """``check`` raises ValueError that says what is wrong."""
+
+    def checked(value: SecretStr) -> SecretStr:
+        check(value.get_secret_value())
+        return value
+
+    return AfterValidator(checked)
+
+
 def _seal_keys(value: SecretStr) -> SecretStr:
     parse_seal_keys(value.get_secret_value())
     return value
@@ -47,7 +61,6 @@ def _networks(value: object) -> object:
 
 
 DatabaseUrl = Annotated[SecretStr, _scheme("postgresql", "postgres", "postgresql+psycopg")]
-RedisUrl = Annotated[SecretStr, _scheme("redis", "rediss")]
 SealKeyText = Annotated[SecretStr, AfterValidator(_seal_keys)]
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
@@ -70,23 +83,38 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from None
+            raise SettingsError(cls._explain(error)) from None
 
-
-def _explain(error: ValidationError) -> str:
-    lines = ["These settings are missing or bad:"]
-    for problem in error.errors(include_input=False, include_url=False):
-        name = str(problem["loc"][0])
-        said = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-        lines.append(f"  {name}: {said}")
-    lines.append("See docs/operations.md, or for a running embedded stack: recordings env")
-    return "\n".join(lines)
+    @classmethod
+    def _explain(cls, error: ValidationError) -> str:
+        lines = ["These settings are missing or bad:"]
+        for problem in error.errors(include_input=False, include_url=False):
+            # A value that was given goes by its variable, a default that is not enough by its field.
+            name = str(problem["loc"][0])
+            name = str(cls.model_fields[name].validation_alias) if name in cls.model_fields else name
+            said = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+            lines.append(f"  {name}: {said}")
+        lines.append("See docs/operations.md, or for a running embedded stack: recordings env")
+        return "\n".join(lines)
 
 
 class BrokerSettings(Settings):
     """Where the doorbells hang."""
 
-    redis_url: RedisUrl = _variable("REDIS_URL")
+    # Before the URL, which is judged by it.
+    plain_redis_hosts: Annotated[tuple[str, ...], NoDecode] = _variable("RECORDINGS_PLAIN_REDIS_HOSTS", default=())
+    redis_url: SecretStr = _variable("REDIS_URL")
+
+    @field_validator("plain_redis_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _not_overheard(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        Broker.parse(value.get_secret_value()).refuse_strangers(info.data.get("plain_redis_hosts", ()))
+        return value
 
 
 class DatabaseSettings(Settings):
@@ -187,18 +215,48 @@ class MigrateSettings(DatabaseSettings):
 
 
 class FlowerSettings(BrokerSettings):
-    """Flower: sees ids only, changes nothing, lets nobody in without a login."""
+    """Flower: sees ids only, changes nothing, lets nobody in without a login: basic auth, OAuth, or either."""
 
-    basic_auth: SecretStr = _variable("FLOWER_BASIC_AUTH")
-    cookie_secret: SecretStr | None = _variable("FLOWER_COOKIE_SECRET", default=None)
+    # First what the others are judged by; each is looked at also where it is not set.
+    auth_provider: str | None = _variable("FLOWER_AUTH_PROVIDER", default=None)
+    auth: str | None = _variable("FLOWER_AUTH", default=None, validate_default=True)
+    oauth2_key: SecretStr | None = _variable("FLOWER_OAUTH2_KEY", default=None, validate_default=True)
+    oauth2_secret: SecretStr | None = _variable("FLOWER_OAUTH2_SECRET", default=None, validate_default=True)
+    oauth2_redirect_uri: str | None = _variable("FLOWER_OAUTH2_REDIRECT_URI", default=None, validate_default=True)
+    okta_base_url: str | None = _variable("FLOWER_OAUTH2_OKTA_BASE_URL", default=None, validate_default=True)
+    basic_auth: SecretStr | None = _variable("FLOWER_BASIC_AUTH", default=None, validate_default=True)
+    cookie_secret: Annotated[SecretStr, _checked(login.check_cookie_secret)] | None = _variable(
+        "FLOWER_COOKIE_SECRET", default=None
+    )
     address: str = _variable("FLOWER_ADDRESS", default="127.0.0.1")
     port: int = _variable("FLOWER_PORT", default=5555, ge=1, le=65_535)
 
+    @field_validator("auth_provider")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            login.check_provider(value)
+        return value
+
+    @field_validator("auth", "oauth2_key", "oauth2_secret", "oauth2_redirect_uri", "okta_base_url")
+    @classmethod
+    def _whole(cls, value: Any, info: ValidationInfo) -> Any:
+        """OAuth is all of it, or none: without FLOWER_AUTH Flower would be open."""
+        provider = info.data.get("auth_provider")
+        is_wanted = provider == login.OKTA if info.field_name == "okta_base_url" else provider is not None
+        if is_wanted and value is None:
+            raise PydanticCustomError("missing", "is not set")
+        if value is not None and provider is None:
+            raise ValueError("needs FLOWER_AUTH_PROVIDER beside it")
+        if value is not None and info.field_name in login.CHECKS:
+            login.CHECKS[info.field_name](value)
+        return value
+
     @field_validator("basic_auth")
     @classmethod
-    def _a_login(cls, value: SecretStr) -> SecretStr:
-        user, _, password = value.get_secret_value().partition(":")
-        if not user or len(password) < 12:
-            message = "must be user:password, the password of 12 characters or more"
-            raise ValueError(message)
+    def _somebody(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("auth_provider", "") is None:
+            raise PydanticCustomError("missing", "is not set")
+        if value is not None:
+            login.check_basic_auth(value.get_secret_value())
         return value

@@ -208,7 +208,7 @@ def test_the_documented_line_overwrites_nothing(dotenv: Path) -> None:
 
 
 def test_env_example_names_every_setting_that_is_passed_on(compose: Compose) -> None:
-    shown = set(re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    shown = set(re.findall(r"^# ([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     given = (item for name in SETTINGS for item in compose["services"][name]["environment"].items())
     passed = {name for name, value in given if value is None}
     optional = {name for name, rest in rules.interpolations(compose["services"]) if rest.startswith(":-")}

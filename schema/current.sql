@@ -14,6 +14,7 @@ CREATE ROLE authenticator LOGIN NOINHERIT;
 CREATE ROLE recording_operator_actions NOLOGIN NOINHERIT;
 CREATE ROLE recording_reporter NOLOGIN NOINHERIT;
 CREATE ROLE recording_sweep_requester NOLOGIN NOINHERIT;
+CREATE ROLE recording_refusal_reporter NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
 
@@ -35,6 +36,51 @@ CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
 $$;
 
 ALTER FUNCTION app.enqueue_org_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.grant_fault(OUT fault text, OUT kid text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_variable
+DECLARE
+    token  text   := coalesce(current_setting('app.task_grant', true), '');
+    parts  text[] := string_to_array(token, '.');
+    header jsonb;
+    claims jsonb;
+    key    app.grant_keys;
+BEGIN
+    BEGIN
+        PERFORM app.task_org_id();
+        RETURN;
+    EXCEPTION WHEN insufficient_privilege THEN
+        fault := CASE WHEN token = '' THEN 'missing' ELSE 'forged' END;
+    END;
+    IF cardinality(parts) IS DISTINCT FROM 3 OR length(token) > 4096 THEN
+        RETURN;
+    END IF;
+    header := convert_from(decode(rpad(translate(parts[1], '-_', '+/'), (length(parts[1]) + 3) / 4 * 4, '='), 'base64'), 'UTF8');
+    claims := convert_from(decode(rpad(translate(parts[2], '-_', '+/'), (length(parts[2]) + 3) / 4 * 4, '='), 'base64'), 'UTF8');
+    kid := substring(header ->> 'kid' FROM '^[A-Za-z0-9_-]{1,64}$');
+    SELECT * INTO key FROM app.grant_keys AS k WHERE k.kid = header ->> 'kid';
+    IF key.kid IS NULL THEN
+        fault := CASE WHEN kid IS NULL THEN 'forged' ELSE 'unknown_key' END;
+    ELSIF header ->> 'alg' = 'HS256' AND sha256(convert_to(parts[3], 'UTF8')) = sha256(convert_to(
+        rtrim(translate(encode(sha256(key.outer_pad || sha256(key.inner_pad
+            || convert_to(parts[1] || '.' || parts[2], 'UTF8'))), 'base64'), '+/', '-_'), '='), 'UTF8'))
+    THEN
+        fault := CASE
+            WHEN key.expires_at <= clock_timestamp() THEN 'retired_key'
+            WHEN claims ->> 'aud' = 'recording-worker'
+                AND (claims ->> 'exp')::double precision <= extract(epoch FROM clock_timestamp()) THEN 'late'
+            ELSE 'unfit'
+        END;
+    END IF;
+EXCEPTION WHEN data_exception THEN
+    RETURN;
+END
+$_$;
+
+ALTER FUNCTION app.grant_fault(OUT fault text, OUT kid text) OWNER TO recording_grant_verifier;
 
 CREATE FUNCTION app.named_org_id() RETURNS uuid
     LANGUAGE sql STABLE
@@ -89,6 +135,42 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_org_change() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.report_refused_grant(worker text, task text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid, upload_id uuid DEFAULT NULL::uuid, seen text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_variable
+DECLARE
+    kind  text := seen;
+    kid   text;
+    so_far bigint;
+BEGIN
+    IF seen IS NULL THEN
+        SELECT f.fault, f.kid INTO kind, kid FROM app.grant_fault() AS f;
+        IF kind IS NULL THEN
+            RETURN NULL;
+        END IF;
+    ELSIF seen NOT IN ('malformed', 'missing', 'misdirected') THEN
+        RAISE EXCEPTION 'seen is malformed, missing or misdirected' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO app.refused_grants AS r (hour, kind) VALUES (date_trunc('hour', now(), 'UTC'), kind)
+    ON CONFLICT ON CONSTRAINT refused_grants_pkey DO UPDATE SET refused = r.refused + 1, last_at = now()
+    RETURNING r.refused INTO so_far;
+    IF so_far = 1 THEN
+        DELETE FROM app.refused_grants AS r WHERE r.hour < now() - interval '90 days';
+    END IF;
+    IF kind <> 'late' AND (so_far <= 20 OR so_far::text ~ '^10+$') THEN
+        INSERT INTO public.audit_log (actor, action, detail)
+        VALUES (session_user, 'grant_refused', jsonb_strip_nulls(jsonb_build_object(
+            'kind', kind, 'so_far_this_hour', so_far, 'kid', kid, 'worker', left(worker, 255), 'task', left(task, 64),
+            'message_id', message_id, 'claimed_org_id', org_id, 'claimed_upload_id', upload_id)));
+    END IF;
+    RETURN kind;
+END
+$_$;
+
+ALTER FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) OWNER TO recording_refusal_reporter;
 
 CREATE FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text DEFAULT NULL::text, paused_s double precision DEFAULT NULL::double precision, deaf_s double precision DEFAULT NULL::double precision, leaving boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -453,6 +535,18 @@ CREATE TABLE app.grant_keys (
 
 ALTER TABLE app.grant_keys OWNER TO recordings_owner;
 
+CREATE TABLE app.refused_grants (
+    hour timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    refused bigint DEFAULT 1 NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT refused_grants_kind_check CHECK ((kind = ANY (ARRAY['malformed'::text, 'missing'::text, 'misdirected'::text, 'forged'::text, 'unknown_key'::text, 'retired_key'::text, 'unfit'::text, 'late'::text])))
+);
+
+ALTER TABLE ONLY app.refused_grants FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.refused_grants OWNER TO recordings_owner;
+
 CREATE TABLE app.storage_findings (
     id bigint NOT NULL,
     org_id uuid NOT NULL,
@@ -800,6 +894,9 @@ ALTER TABLE public.recording_upload_queue OWNER TO recordings_owner;
 ALTER TABLE ONLY app.grant_keys
     ADD CONSTRAINT grant_keys_pkey PRIMARY KEY (kid);
 
+ALTER TABLE ONLY app.refused_grants
+    ADD CONSTRAINT refused_grants_pkey PRIMARY KEY (hour, kind);
+
 ALTER TABLE ONLY app.storage_findings
     ADD CONSTRAINT storage_findings_pkey PRIMARY KEY (id);
 
@@ -1039,9 +1136,15 @@ CREATE POLICY named_organization ON app.sweeps TO recording_sweep_requester USIN
 
 CREATE POLICY operators ON app.workers FOR SELECT TO recording_ops USING (true);
 
+CREATE POLICY operators_read ON app.refused_grants FOR SELECT TO recording_ops USING (true);
+
 CREATE POLICY operators_read ON app.storage_findings FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON app.sweeps FOR SELECT TO recording_ops USING (true);
+
+ALTER TABLE app.refused_grants ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY reporter ON app.refused_grants TO recording_refusal_reporter USING (true) WITH CHECK (true);
 
 CREATE POLICY reporter ON app.workers TO recording_reporter USING (true) WITH CHECK (true);
 
@@ -1143,6 +1246,8 @@ ALTER TABLE public.recording_upload_metrics ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.recording_upload_queue ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY refused_grant ON public.audit_log FOR INSERT TO recording_refusal_reporter WITH CHECK (((org_id IS NULL) AND (subject_id IS NULL) AND (actor = SESSION_USER) AND (action = 'grant_refused'::text)));
+
 CREATE POLICY unsettled ON public.recording_upload_queue FOR SELECT TO recording_dispatcher USING ((status = ANY (ARRAY['pending'::text, 'processing'::text])));
 
 CREATE POLICY unsettled_mark ON public.recording_upload_queue FOR UPDATE TO recording_dispatcher USING ((status = ANY (ARRAY['pending'::text, 'processing'::text]))) WITH CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text])));
@@ -1155,6 +1260,7 @@ GRANT USAGE ON SCHEMA app TO recording_ops;
 GRANT USAGE ON SCHEMA app TO recording_reporter;
 GRANT USAGE ON SCHEMA app TO recording_dispatcher;
 GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
+GRANT USAGE ON SCHEMA app TO recording_refusal_reporter;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -1166,9 +1272,13 @@ GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO recording_operator_actions;
 GRANT USAGE ON SCHEMA public TO recording_sweep_requester;
+GRANT USAGE ON SCHEMA public TO recording_refusal_reporter;
 
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
+
+REVOKE ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) TO recording_refusal_reporter;
 
 REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
@@ -1181,6 +1291,9 @@ REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason t
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) TO recording_worker;
 
 REVOKE ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) TO recording_worker;
@@ -1213,6 +1326,17 @@ REVOKE ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) FROM PUB
 GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO recording_ops;
 
 GRANT SELECT ON TABLE app.grant_keys TO recording_grant_verifier;
+
+GRANT SELECT,DELETE ON TABLE app.refused_grants TO recording_refusal_reporter;
+GRANT SELECT ON TABLE app.refused_grants TO recording_ops;
+
+GRANT INSERT(hour) ON TABLE app.refused_grants TO recording_refusal_reporter;
+
+GRANT INSERT(kind) ON TABLE app.refused_grants TO recording_refusal_reporter;
+
+GRANT UPDATE(refused) ON TABLE app.refused_grants TO recording_refusal_reporter;
+
+GRANT UPDATE(last_at) ON TABLE app.refused_grants TO recording_refusal_reporter;
 
 GRANT SELECT ON TABLE app.storage_findings TO recording_worker;
 GRANT SELECT ON TABLE app.storage_findings TO recording_ops;
@@ -1270,9 +1394,11 @@ GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_refusal_reporter;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_refusal_reporter;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
 
@@ -1281,6 +1407,7 @@ GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_refusal_reporter;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 

@@ -77,3 +77,14 @@ class StorageFinding(Base):
     first_seen_at: Mapped[datetime] = now()
     last_seen_at: Mapped[datetime] = now()
     resolved_at: Mapped[datetime | None]
+
+
+class RefusedGrantRow(Base):
+    """How many doorbells were refused in an hour, by kind."""
+
+    __tablename__ = "refused_grants"
+    __table_args__ = ({"schema": "app"},)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    refused: Mapped[int] = mapped_column(BigInteger, server_default="1")
+    last_at: Mapped[datetime] = now()

@@ -175,14 +175,14 @@ def test_a_worker_that_goes_puts_its_doorbell_back(deployment: Deployment) -> No
     password, port = deployment.dotenv["VALKEY_WORKER_PASSWORD"], deployment.ports["valkey"]
     url = f"redis://worker:{password}@127.0.0.1:{port}/0"
     with Connection(url, transport_options=broker_transport_options) as connection:
-        queue = connection.SimpleQueue("put-back")
+        queue = connection.SimpleQueue("upload-put-back")
         queue.put({"id": 1})
         queue.get(timeout=5)
         with broker(deployment, "dispatcher") as dispatcher:
-            assert dispatcher.llen(f"{PREFIX}put-back") == 0
+            assert dispatcher.llen(f"{PREFIX}upload-put-back") == 0
             queue.close()
             connection.close()
-            assert dispatcher.llen(f"{PREFIX}put-back") == 1
+            assert dispatcher.llen(f"{PREFIX}upload-put-back") == 1
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,14 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
             for user in ("dispatcher", "worker", "flower", "health")
             for command in (
                 "FLUSHALL",
+                "FLUSHDB",
                 "CONFIG GET *",
+                "SCRIPT FLUSH",
+                "SCRIPT KILL",
+                "EVAL return 0",
+                "FUNCTION LIST",
+                "SAVE",
+                "REPLICAOF elsewhere 1",
                 "ACL LIST",
                 "KEYS *",
                 "SCAN 0",
@@ -215,12 +222,28 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
                 "PUBLISH elsewhere 1",
             )
         ),
-        ("dispatcher", f"BRPOP {QUEUE} 1"),
+        *(
+            ("dispatcher", command)
+            for command in (
+                f"BRPOP {QUEUE} 1",
+                f"BLPOP {QUEUE} 1",
+                f"RPOP {QUEUE}",
+                f"LPOP {QUEUE}",
+                f"LMOVE {QUEUE} {QUEUE} LEFT RIGHT",
+                f"LINDEX {QUEUE} 0",
+                f"DUMP {QUEUE}",
+                f"DEL {PREFIX}unacked",
+            )
+        ),
         ("dispatcher", f"HGET {PREFIX}unacked tag"),
         ("dispatcher", f"PUBLISH {PREFIX}/0.celery.pidbox shutdown"),
         ("worker", f"PUBLISH {PREFIX}/1.celery.pidbox shutdown"),
         ("flower", f"BRPOP {QUEUE} 1"),
+        ("worker", f"LINDEX {QUEUE} 0"),
+        ("worker", f"GET {PREFIX}elsewhere"),
         ("flower", f"LPUSH {QUEUE} forged"),
+        ("flower", f"LINDEX {QUEUE} 0"),
+        ("flower", f"DUMP {QUEUE}"),
         ("flower", f"DEL {QUEUE}"),
         ("flower", f"HGET {PREFIX}unacked tag"),
         ("flower", f"SADD {PREFIX}_kombu.binding.{task_queues[0].name} elsewhere"),

@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from schema import current
+from schema import current, lints
 from schema.migrate import head, migrate
 from schema.tables import Organization
 from tests.database import Database
@@ -75,6 +75,11 @@ def test_tables_py_says_what_the_migrations_made(migrated: Database) -> None:
             ),
         }
         assert compare_metadata(MigrationContext.configure(connection, opts=options), Organization.metadata) == []
+
+
+def test_the_static_checks_find_nothing_wrong_on_any_version(migrated: Database) -> None:
+    with migrated.connect() as admin:
+        assert lints.findings(admin) == ()
 
 
 def test_an_upload_goes_its_way_in_sql(migrated: Database) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from schema import lints
 from schema.tenancy import user_transaction
 from tests.database import Database
 from tests.schema.test_migrations import binaries
@@ -28,7 +29,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE supabase_postgres IN SCHEMA public
 """
 
 
-@pytest.fixture(scope="module", params=[15, 17])
+@pytest.fixture(scope="module", params=[15, 17, 18])
 def supabase(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     folder = tmp_path_factory.mktemp(f"supabase{request.param}")
     with Postgres.temporary(folder, bin_dir=binaries(request.param)) as postgres:
@@ -80,3 +81,8 @@ def test_the_owner_cannot_log_in_and_every_table_is_forced(supabase: Database) -
         )
         == []
     )
+
+
+def test_the_static_checks_find_nothing_wrong_beside_what_supabase_brings(supabase: Database) -> None:
+    with supabase.connect() as administrator:
+        assert lints.findings(administrator) == ()

@@ -1,0 +1,140 @@
+"""What is meant to be: the roles, and the policies and functions that differ from the rule on purpose.
+
+Written by hand, apart from the migrations: a grant that a migration makes by accident is not here, and is named.
+"""
+
+from collections.abc import Mapping
+
+from schema.roles import AUTHENTICATOR, CALL_HANDLER, DISPATCHER, LOGINS, OPERATOR, OWNER, WORKER
+
+USER = "authenticated"
+ANONYMOUS = "anon"
+EVERYBODY = "PUBLIC"
+
+VERIFIER = "recording_grant_verifier"
+ENQUEUER = "recording_enqueuer"
+ACTIONS = "recording_operator_actions"
+REPORTER = "recording_reporter"
+REQUESTER = "recording_sweep_requester"
+REFUSALS = "recording_refusal_reporter"
+
+DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS)
+"""Own the SECURITY DEFINER functions and nothing else; nobody logs in as one."""
+
+RUNTIME = (*LOGINS, USER, ANONYMOUS)
+"""Whom the running system acts as."""
+
+ROLES = (*RUNTIME, *DEFINERS, OWNER)
+
+ADMINISTRATORS = ("postgres", "service_role", "supabase_admin", "dashboard_user")
+"""May be granted anything: on Supabase these bypass row-level security anyway. No process of ours runs as one."""
+
+MEMBERSHIPS = frozenset({(USER, AUTHENTICATOR), (ANONYMOUS, AUTHENTICATOR)})
+OPTIONAL_MEMBERSHIPS = frozenset({("service_role", AUTHENTICATOR), (CALL_HANDLER, AUTHENTICATOR)})
+"""(role, member). Supabase has the first of the optional ones; the second is for an API that enqueues."""
+
+TENANTLESS = ("public.organizations", "app.grant_keys", "app.workers", "app.refused_grants", "app.alembic_version")
+UNPROTECTED = ("app.grant_keys", "app.alembic_version")
+"""Hold nothing of any organisation, and no runtime role may touch them."""
+
+ORG_MAY_BE_NULL = ("public.audit_log",)
+"""Null only where no organisation could be trusted."""
+
+APPEND_ONLY = ("public.audit_log",)
+
+SECRETS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("public.recording_upload_queue", "source_url"): (WORKER,),
+    ("public.integrations", "sealed_credentials"): (WORKER,),
+    ("app.grant_keys", "inner_pad"): (VERIFIER,),
+    ("app.grant_keys", "outer_pad"): (VERIFIER,),
+}
+"""Who may read the columns that open something."""
+
+DEFINER_FUNCTIONS: Mapping[str, str] = {
+    "app.task_org_id": VERIFIER,
+    "app.grant_fault": VERIFIER,
+    "app.report_refused_grant": REFUSALS,
+    "app.report_worker": REPORTER,
+    "public.enqueue_recording": ENQUEUER,
+    "public.retry_failed_upload": ACTIONS,
+    "public.discard_failed_upload": ACTIONS,
+    "public.request_storage_sweep": REQUESTER,
+}
+"""Every function that acts as its owner, and that owner."""
+
+REFERENCES: Mapping[str, str] = {
+    "org_id": "public.organizations",
+    "call_id": "public.call_logs",
+    "upload_id": "public.recording_upload_queue",
+    "agent_id": "public.agents",
+    "lead_id": "public.leads",
+}
+"""Columns of these names are foreign keys wherever they stand, but for those below."""
+
+UNREFERENCED = (("app.storage_findings", "upload_id"),)
+"""An object's name may name an upload that never was."""
+
+SETTINGS = ((WORKER, "enable_seqscan", "off"),)
+"""On an empty table a sequential scan has nothing to compare a missing grant with: it would be no error."""
+
+# Policies ------------------------------------------------------------------------------------------------------------
+
+
+def one(function: str) -> str:
+    """As the server deparses a call that is made once a statement."""
+    return f"( SELECT {function}() AS {function.rpartition('.')[2]})"
+
+
+BOUND: Mapping[str, str] = {
+    USER: "public.auth_org_id",
+    WORKER: "app.task_org_id",
+    ENQUEUER: "app.enqueue_org_id",
+    REQUESTER: "app.named_org_id",
+}
+"""Who sees one organisation, and the function that says which: each policy of theirs is that comparison."""
+
+_NAMED = one("app.named_upload_id")
+_UNSETTLED = "(status = ANY (ARRAY['pending'::text, 'processing'::text]))"
+_CALL_OF_NAMED = f"(id = ( SELECT q.call_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
+
+POLICIES: Mapping[tuple[str, str, str], str] = {
+    # Narrower than the organisation.
+    (USER, "public.recording_downloads", "SELECT"): (
+        f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
+    ),
+    (REQUESTER, "public.audit_log", "INSERT"): (
+        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text))"
+    ),
+    # One upload, whosever it is.
+    (ACTIONS, "public.recording_upload_queue", "ALL"): f"(id = {_NAMED})",
+    (ACTIONS, "public.failed_recording_uploads", "SELECT"): f"(({_NAMED} = id) OR ({_NAMED} = upload_id))",
+    (ACTIONS, "public.failed_recording_uploads", "UPDATE"): f"(upload_id = {_NAMED})",
+    (ACTIONS, "public.call_logs", "ALL"): _CALL_OF_NAMED,
+    (ACTIONS, "public.audit_log", "INSERT"): (
+        f"((subject_id = {_NAMED}) AND (actor = SESSION_USER) "
+        "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])))"
+    ),
+    # Every organisation: columns are what limits these roles.
+    (DISPATCHER, "public.organizations", "SELECT"): "(status = 'active'::text)",
+    (DISPATCHER, "public.recording_upload_queue", "SELECT"): _UNSETTLED,
+    (DISPATCHER, "public.recording_upload_queue", "UPDATE"): _UNSETTLED,
+    (DISPATCHER, "app.sweeps", "SELECT"): "true",
+    (DISPATCHER, "app.sweeps", "INSERT"): "true",
+    (DISPATCHER, "app.sweeps", "UPDATE"): "true",
+    (OPERATOR, "public.organizations", "SELECT"): "true",
+    (OPERATOR, "public.recording_upload_queue", "SELECT"): "true",
+    (OPERATOR, "public.failed_recording_uploads", "SELECT"): "true",
+    (OPERATOR, "public.recording_upload_metrics", "SELECT"): "true",
+    (OPERATOR, "public.audit_log", "SELECT"): "true",
+    (OPERATOR, "app.sweeps", "SELECT"): "true",
+    (OPERATOR, "app.storage_findings", "SELECT"): "true",
+    # No organisation's data.
+    (OPERATOR, "app.workers", "SELECT"): "true",
+    (REPORTER, "app.workers", "ALL"): "true",
+    (OPERATOR, "app.refused_grants", "SELECT"): "true",
+    (REFUSALS, "app.refused_grants", "ALL"): "true",
+    (REFUSALS, "public.audit_log", "INSERT"): (
+        "((org_id IS NULL) AND (subject_id IS NULL) AND (actor = SESSION_USER) AND (action = 'grant_refused'::text))"
+    ),
+}
+"""(role, table, command): the policies that are not just that comparison, as the server deparses them."""

@@ -1,0 +1,62 @@
+"""Functions find what they name, act as whom they should, and belong to roles that cannot do more than they do."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from schema.lints.catalog import Catalog, Function
+from schema.lints.declared import DEFINER_FUNCTIONS, DEFINERS
+from schema.lints.finding import Finding
+from schema.roles import OWNER
+
+_PINNED = 'search_path=""'
+
+
+def check(catalog: Catalog) -> Iterator[Finding]:
+    """Functions of ``public`` and ``app``."""
+    for function in catalog.functions:
+        yield from _function(function)
+    names = Counter(function.name for function in catalog.functions)
+    for name, count in sorted(names.items()):
+        if count > 1 and name in {*DEFINER_FUNCTIONS, "public.auth_org_id", "public.auth_user_id"}:
+            sentence = f"There are {count} functions {name}: which one is called depends on the arguments' types."
+            yield Finding("function_overloaded", name, sentence, f"DROP FUNCTION {name}(…), the one that is not ours")
+
+
+def _function(function: Function) -> Iterator[Finding]:
+    if _PINNED not in function.settings:
+        yield Finding(
+            "search_path_open",
+            function.signature,
+            f"{function.signature} looks names up where its caller says.",
+            f"ALTER FUNCTION {function.signature} SET search_path = ''",
+        )
+    wanted = DEFINER_FUNCTIONS.get(function.name)
+    if function.as_definer and wanted is None:
+        yield Finding(
+            "definer_undeclared",
+            function.signature,
+            f"{function.signature} acts as {function.owner}, and nobody meant it to.",
+            f"ALTER FUNCTION {function.signature} SECURITY INVOKER",
+        )
+    elif wanted and not function.as_definer:
+        yield Finding(
+            "definer_missing",
+            function.signature,
+            f"{function.signature} acts as its caller, who must not be able to do what it does.",
+            f"ALTER FUNCTION {function.signature} SECURITY DEFINER",
+        )
+    allowed = (wanted,) if wanted else (OWNER, *DEFINERS)
+    if function.owner not in allowed and (
+        wanted or function.as_definer or function.name.startswith("app.") or _context(function)
+    ):
+        yield Finding(
+            "function_owner",
+            function.signature,
+            f"{function.signature} belongs to {function.owner}"
+            + (", as whom it acts." if function.as_definer else ", who can replace it."),
+            f"ALTER FUNCTION {function.signature} OWNER TO {allowed[0]}",
+        )
+
+
+def _context(function: Function) -> bool:
+    return function.name in {"public.auth_org_id", "public.auth_user_id"}

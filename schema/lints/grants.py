@@ -1,0 +1,170 @@
+"""Who may do what, privilege by privilege and column by column: the whole list."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from schema.lints.declared import (
+    ACTIONS,
+    ANONYMOUS,
+    DEFINERS,
+    ENQUEUER,
+    REFUSALS,
+    REPORTER,
+    REQUESTER,
+    USER,
+    VERIFIER,
+)
+from schema.roles import CALL_HANDLER, DISPATCHER, OPERATOR, OWNER, WORKER
+
+_ALL = "SELECT INSERT UPDATE DELETE"
+_PRIVILEGE = re.compile(r"(\w+)(?:\(([^)]*)\))?")
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    USER: {
+        "public.organizations": "SELECT",
+        "public.agents": _ALL,
+        "public.leads": _ALL,
+        "public.knowledge_base": _ALL,
+        "public.inbound_agent_config": _ALL,
+        "public.integrations": "SELECT(id org_id provider created_at updated_at)",
+        "public.call_logs": "SELECT",
+        "public.recording_upload_queue": (
+            "SELECT(id org_id call_id provider recording_id priority status attempt failures max_failures "
+            "next_attempt_at size_bytes sha256 content_type error_code created_at completed_at)"
+        ),
+        "public.failed_recording_uploads": "SELECT",
+        "public.recording_upload_metrics": "SELECT",
+        "public.recording_downloads": "SELECT",
+    },
+    WORKER: {
+        "public.integrations": "SELECT(id org_id provider sealed_credentials)",
+        "public.call_logs": (
+            "SELECT(id org_id provider provider_call_id recording_status recording_key recording_format "
+            "recording_size_bytes recording_sha256 recording_uploaded_at legal_hold) "
+            "UPDATE(recording_status recording_key recording_format recording_size_bytes recording_sha256 "
+            "recording_uploaded_at)"
+        ),
+        "public.recording_upload_queue": (
+            "SELECT UPDATE(status attempt failures next_attempt_at dispatched_until lease_expires_at worker claim_id "
+            "object_key size_bytes sha256 content_type error_code completed_at)"
+        ),
+        "public.failed_recording_uploads": (
+            "SELECT INSERT UPDATE(error_code error_message failure_count last_failed_at next_retry_at given_up_at "
+            "resolved_at resolution)"
+        ),
+        "public.recording_upload_metrics": "SELECT INSERT",
+        "app.sweeps": "SELECT UPDATE(claimed_at leased_until begun_at reached_key checked_key swept_at)",
+        "app.storage_findings": (
+            "SELECT INSERT(org_id upload_id object_key code action) UPDATE(action last_seen_at resolved_at)"
+        ),
+    },
+    DISPATCHER: {
+        "public.organizations": "SELECT(id status created_at)",
+        "public.recording_upload_queue": (
+            "SELECT(id org_id priority status attempt next_attempt_at dispatched_until lease_expires_at created_at) "
+            "UPDATE(dispatched_until)"
+        ),
+        "app.sweeps": (
+            "SELECT(org_id requested_at rung_at claimed_at leased_until begun_at swept_at) "
+            "INSERT(org_id rung_at) UPDATE(rung_at)"
+        ),
+    },
+    OPERATOR: {
+        "public.organizations": "SELECT",
+        "public.recording_upload_queue": (
+            "SELECT(id org_id call_id provider priority status attempt failures max_failures next_attempt_at "
+            "dispatched_until lease_expires_at worker size_bytes sha256 error_code created_at completed_at retried_at)"
+        ),
+        "public.failed_recording_uploads": "SELECT",
+        "public.recording_upload_metrics": "SELECT",
+        "public.audit_log": "SELECT",
+        "app.sweeps": "SELECT",
+        "app.storage_findings": "SELECT",
+        "app.workers": "SELECT",
+        "app.refused_grants": "SELECT",
+    },
+    ENQUEUER: {
+        "public.organizations": "SELECT(id)",
+        "public.call_logs": (
+            "SELECT(id org_id provider provider_call_id agent_id direction from_number to_number started_at ended_at "
+            "duration_s recording_status) "
+            "INSERT(org_id provider provider_call_id agent_id direction from_number to_number started_at ended_at "
+            "duration_s recording_status) "
+            "UPDATE(agent_id direction from_number to_number started_at ended_at duration_s recording_status)"
+        ),
+        "public.recording_upload_queue": (
+            "SELECT(id org_id call_id provider recording_id status) "
+            "INSERT(org_id call_id provider recording_id source_url priority) UPDATE(source_url)"
+        ),
+    },
+    ACTIONS: {
+        "public.recording_upload_queue": (
+            "SELECT(id org_id call_id status attempt failures next_attempt_at error_code) "
+            "UPDATE(status failures next_attempt_at dispatched_until error_code retried_at)"
+        ),
+        "public.failed_recording_uploads": (
+            "SELECT(id upload_id error_code resolved_at) UPDATE(next_retry_at given_up_at resolved_at resolution)"
+        ),
+        "public.call_logs": "SELECT(id recording_status) UPDATE(recording_status)",
+        "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
+    },
+    REQUESTER: {
+        "public.organizations": "SELECT(id status)",
+        "public.audit_log": "INSERT(org_id actor action reason detail)",
+        "app.sweeps": "SELECT(org_id requested_at) INSERT(org_id requested_at) UPDATE(requested_at)",
+    },
+    REPORTER: {"app.workers": _ALL},
+    REFUSALS: {
+        "app.refused_grants": "SELECT INSERT(hour kind) UPDATE(refused last_at) DELETE",
+        "public.audit_log": "INSERT(actor action detail)",
+    },
+    VERIFIER: {"app.grant_keys": "SELECT"},
+}
+
+FUNCTIONS: Mapping[str, str] = {
+    "public.auth_org_id": USER,
+    "public.auth_user_id": USER,
+    "app.task_org_id": WORKER,
+    "app.report_worker": WORKER,
+    "app.report_refused_grant": WORKER,
+    "app.grant_fault": REFUSALS,
+    "public.enqueue_recording": CALL_HANDLER,
+    "app.enqueue_org_id": ENQUEUER,
+    "public.retry_failed_upload": OPERATOR,
+    "public.discard_failed_upload": OPERATOR,
+    "public.request_storage_sweep": OPERATOR,
+    "app.named_upload_id": ACTIONS,
+    "app.named_org_id": REQUESTER,
+}
+"""Who may call each; functions that are not here are called by triggers or by their owner's other functions."""
+
+SCHEMAS: Mapping[str, tuple[str, ...]] = {
+    "app": (WORKER, DISPATCHER, OPERATOR, *DEFINERS),
+    "public": (
+        WORKER,
+        DISPATCHER,
+        OPERATOR,
+        CALL_HANDLER,
+        USER,
+        ANONYMOUS,
+        ENQUEUER,
+        ACTIONS,
+        REQUESTER,
+        REFUSALS,
+        OWNER,
+    ),
+}
+"""Who may name what is in them. PostgreSQL itself opens ``public`` to everybody; nobody has to close it."""
+
+Line = tuple[str, str | None, str | None, str, str]
+
+
+def declared() -> Iterator[Line]:
+    """Every grant that there has to be: (kind, object, column, role, privilege)."""
+    for role, tables in TABLES.items():
+        for table, privileges in tables.items():
+            for privilege, columns in _PRIVILEGE.findall(privileges):
+                yield from (("TABLE", table, column, role, privilege) for column in columns.split() or [None])
+    yield from (("FUNCTION", function, None, role, "EXECUTE") for function, role in FUNCTIONS.items())
+    yield from (("SCHEMA", schema, None, role, "USAGE") for schema, roles in SCHEMAS.items() for role in roles)
+    yield "SCHEMA", "public", None, OWNER, "CREATE"

@@ -16,6 +16,8 @@ from workers.broker import Broker
 from workers.credentials import SealKey, parse_seal_keys
 from workers.flower import login
 from workers.grants import GrantKey
+from workers.jwks import Address
+from workers.signing_keys import SharedSecret
 
 S = TypeVar("S", bound="Settings")
 _MIB = 1024 * 1024
@@ -259,4 +261,26 @@ class FlowerSettings(BrokerSettings):
             raise PydanticCustomError("missing", "is not set")
         if value is not None:
             login.check_basic_auth(value.get_secret_value())
+        return value
+
+
+class TokenSettings(Settings):
+    """Whoever serves users: by whom their tokens must be signed, and for whom."""
+
+    jwt_secret: Annotated[SecretStr, _checked(SharedSecret.parse)] | None = _variable(
+        "RECORDINGS_JWT_SECRET", default=None
+    )
+    # After the secret, beside which it is judged.
+    jwks_url: str | None = _variable("RECORDINGS_JWKS_URL", default=None, validate_default=True)
+    jwt_audience: str = _variable("RECORDINGS_JWT_AUDIENCE", default="authenticated")
+    jwt_issuer: str | None = _variable("RECORDINGS_JWT_ISSUER", default=None)
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _one_of_both(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Both at once would let a token choose how it is verified."""
+        if "jwt_secret" in info.data and (value is None) is (info.data["jwt_secret"] is None):
+            raise ValueError("set this or RECORDINGS_JWT_SECRET, exactly one of the two")
+        if value is not None:
+            Address.parse(value)
         return value

@@ -63,6 +63,7 @@ PROCESSES: dict[str, type[settings.Settings]] = {
     "Worker": settings.WorkerSettings,
     "Operators": settings.IntegrationsSettings,
     "Flower": settings.FlowerSettings,
+    "Users' tokens": settings.TokenSettings,
     "Migration": settings.MigrateSettings,
 }
 

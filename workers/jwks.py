@@ -70,8 +70,8 @@ def read_key_set(address: Address, *, within_s: float = _WITHIN_S, most_bytes: i
         with _connected(address.url, within_s) as connection:
             path = address.url.path or "/"
             connection.request("GET", f"{path}?{address.url.query}" if address.url.query else path)
-            response = connection.getresponse()
-            body = response.read(most_bytes + 1) if response.status == 200 else b""
+            with connection.getresponse() as response:
+                body = response.read(most_bytes + 1) if response.status == 200 else b""
     except (OSError, HTTPException, ValueError) as error:
         raise UnreadableKeySet(type(error).__name__) from None
     if response.status != 200:

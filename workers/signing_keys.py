@@ -33,7 +33,7 @@ class SigningKeys(Protocol):
     @property
     def algorithms(self) -> tuple[str, ...]: ...
 
-    def find(self, _kid: object, /) -> PyJWK | bytes | None: ...
+    def find(self, _kid: str | None, /) -> PyJWK | bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class SharedSecret:
             )
         return cls(text.encode())
 
-    def find(self, _kid: object) -> bytes:
+    def find(self, _kid: str | None) -> bytes:
         return self.secret
 
 
@@ -76,8 +76,10 @@ class PublishedKeys:
         address = Address.parse(url)
         return cls(lambda: read_key_set(address))
 
-    def find(self, kid: object) -> PyJWK | None:
+    def find(self, kid: str | None) -> PyJWK | None:
         """The key of this id. Asks for an unknown one at most once per cooldown; raises ``KeysUnavailable``."""
+        if kid is None:
+            return None
         known = self._known
         if known is None or self._age_s(known) > _USABLE_S or kid not in known[0]:
             self._ask(known, wait=True)
@@ -86,7 +88,7 @@ class PublishedKeys:
         known = self._known
         if known is None or self._age_s(known) > _USABLE_S:
             raise KeysUnavailable("the key set cannot be read")
-        return known[0].get(kid) if isinstance(kid, str) else None
+        return known[0].get(kid)
 
     def _age_s(self, known: tuple[Mapping[str, PyJWK], float]) -> float:
         return self.clock() - known[1]

@@ -105,7 +105,8 @@ class Verifier:
             raise _Failed("algorithm")
         if "crit" in header or "b64" in header:
             raise _Failed("critical")
-        key = self.keys.find(header.get("kid"))
+        kid = header.get("kid")
+        key = self.keys.find(kid if isinstance(kid, str) else None)
         if key is None:
             raise _Failed("key")
         try:

@@ -533,6 +533,8 @@ CREATE TABLE app.grant_keys (
     CONSTRAINT grant_keys_outer_pad_check CHECK ((length(outer_pad) = 64))
 );
 
+ALTER TABLE ONLY app.grant_keys FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE app.grant_keys OWNER TO recordings_owner;
 
 CREATE TABLE app.refused_grants (
@@ -1128,6 +1130,8 @@ CREATE POLICY clock_insert ON app.sweeps FOR INSERT TO recording_dispatcher WITH
 
 CREATE POLICY clock_update ON app.sweeps FOR UPDATE TO recording_dispatcher USING (true) WITH CHECK (true);
 
+ALTER TABLE app.grant_keys ENABLE ROW LEVEL SECURITY;
+
 CREATE POLICY granted_organization ON app.storage_findings TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
 CREATE POLICY granted_organization ON app.sweeps TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
@@ -1151,6 +1155,8 @@ CREATE POLICY reporter ON app.workers TO recording_reporter USING (true) WITH CH
 ALTER TABLE app.storage_findings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE app.sweeps ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY verifier ON app.grant_keys FOR SELECT TO recording_grant_verifier USING (true);
 
 ALTER TABLE app.workers ENABLE ROW LEVEL SECURITY;
 

@@ -34,7 +34,7 @@ OPTIONAL_MEMBERSHIPS = frozenset({("service_role", AUTHENTICATOR), (CALL_HANDLER
 """(role, member). Supabase has the first of the optional ones; the second is for an API that enqueues."""
 
 TENANTLESS = ("public.organizations", "app.grant_keys", "app.workers", "app.refused_grants", "app.alembic_version")
-UNPROTECTED = ("app.grant_keys", "app.alembic_version")
+UNPROTECTED = ("app.alembic_version",)
 """Hold nothing of any organisation, and no runtime role may touch them."""
 
 ORG_MAY_BE_NULL = ("public.audit_log",)
@@ -129,6 +129,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (OPERATOR, "app.sweeps", "SELECT"): "true",
     (OPERATOR, "app.storage_findings", "SELECT"): "true",
     # No organisation's data.
+    (VERIFIER, "app.grant_keys", "SELECT"): "true",
     (OPERATOR, "app.workers", "SELECT"): "true",
     (REPORTER, "app.workers", "ALL"): "true",
     (OPERATOR, "app.refused_grants", "SELECT"): "true",

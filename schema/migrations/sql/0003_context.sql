@@ -44,7 +44,11 @@ $$;
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
 
--- Workers. The one function that app.grant_keys is for runs as this role.
+-- Workers. The one function that app.grant_keys is for runs as this role. Forced, so that a grant too many on the keys
+-- shows none of them, and the owner of the tables cannot sign for anybody.
+ALTER TABLE app.grant_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE app.grant_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY verifier ON app.grant_keys FOR SELECT TO recording_grant_verifier USING (true);
 GRANT SELECT ON app.grant_keys TO recording_grant_verifier;
 GRANT USAGE, CREATE ON SCHEMA app TO recording_grant_verifier;
 

@@ -16,7 +16,10 @@ from workers.settings import SettingsError, WorkerSettings
 from workers.telemetry import configure_logging, redact
 from workers.upload import Uploader
 
-app = Celery("recordings", include=["tasks.upload", "tasks.broker", "tasks.liveness", "tasks.maintenance"])
+app = Celery(
+    "recordings",
+    include=["tasks.upload", "tasks.broker", "tasks.gate", "tasks.liveness", "tasks.maintenance", "tasks.refused"],
+)
 app.config_from_object("celeryconfig")
 
 _lock = threading.Lock()

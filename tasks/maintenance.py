@@ -13,7 +13,7 @@ from workers.telemetry import log
 @app.task(name=SWEEP_TASK, bind=True)
 def sweep(self: Task[..., None], org_id: str) -> None:
     """Compare an organisation's storage with its rows. ``org_id`` is for people who watch; the grant says for whom."""
-    grant = str((self.request.headers or {}).get(GRANT_HEADER, ""))
+    grant = (self.request.headers or {}).get(GRANT_HEADER, "")
     try:
         build_sweeper(WorkerSettings.load(), uploader()).carry_out(grant)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and raised again without its details

@@ -16,7 +16,7 @@ class TaskFaultError(Exception):
 @app.task(name=UPLOAD_TASK, bind=True)
 def upload(self: Task[..., None], org_id: str, upload_ids: list[str]) -> None:
     """Carry out each upload as its turn comes. The ids say what, the grant says for whom (DESIGN section 5)."""
-    grant = str((self.request.headers or {}).get(GRANT_HEADER, ""))
+    grant = (self.request.headers or {}).get(GRANT_HEADER, "")
     try:
         for upload_id in upload_ids:
             uploader().carry_out(grant, UUID(upload_id))

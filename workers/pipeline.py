@@ -5,10 +5,12 @@ from random import SystemRandom
 
 from sqlalchemy import Engine, create_engine
 
+from schema.pooler import suited_to_poolers
 from workers.circuit import Circuit
 from workers.copy import Limits
 from workers.drain import Drain
 from workers.queue import Queue
+from workers.refused import Refusals
 from workers.retry import RetryPolicy
 from workers.settings import WorkerSettings
 from workers.sources import Fetcher
@@ -21,8 +23,10 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
     """Everything that the slots of a worker process share. Call it after the process has forked, never before: a
     connection used on both sides of a fork hands one side the other's rows."""
     store = _store(settings, slots)
+    engine = _engine(settings, slots)
     return Uploader(
-        queue=Queue(_engine(settings, slots), worker, timedelta(seconds=settings.lease_s)),
+        queue=Queue(engine, worker, timedelta(seconds=settings.lease_s)),
+        refusals=Refusals(engine, worker),
         fetcher=Fetcher(
             settings.private_source_networks,
             connect_timeout_s=settings.connect_timeout_s,
@@ -61,6 +65,7 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
     """On the connections that the process has already."""
     return Sweeper(
         engine=uploader.queue.engine,
+        refusals=uploader.refusals,
         store=uploader.store,
         drain=uploader.drain,
         lease=uploader.queue.lease,
@@ -71,7 +76,7 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
 def _engine(settings: WorkerSettings, slots: int) -> Engine:
     # A slot holds a connection for a statement at a time, never during a transfer: half as many would do as well, but a
     # slot that waits for one waits with a lease running.
-    return create_engine(
+    engine = create_engine(
         settings.sqlalchemy_url,
         pool_size=slots,
         max_overflow=2,
@@ -88,3 +93,4 @@ def _engine(settings: WorkerSettings, slots: int) -> Engine:
             "tcp_user_timeout": 20_000,
         },
     )
+    return suited_to_poolers(engine)

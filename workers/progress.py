@@ -27,6 +27,11 @@ SELECT error_code, count(*), count(given_up_at) FROM public.failed_recording_upl
 WHERE resolved_at IS NULL GROUP BY error_code ORDER BY count(*) DESC, error_code
 """
 
+_REFUSED = """
+SELECT kind, sum(refused)::bigint, extract(epoch FROM now() - max(last_at))::double precision
+FROM app.refused_grants WHERE last_at > now() - interval '1 day' GROUP BY kind ORDER BY max(last_at) DESC
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class OrganisationProgress:
@@ -49,10 +54,25 @@ class OpenFailures:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedDoorbells:
+    """How many of a kind in the last day, and how many seconds ago the last one."""
+
+    kind: str
+    last_day: int
+    last_s: float
+
+    @property
+    def is_alarming(self) -> bool:
+        """Nobody's doing is what was only late."""
+        return self.kind != "late"
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     organisations: tuple[OrganisationProgress, ...]
     failures: tuple[OpenFailures, ...]
     workers: tuple[Worker, ...]
+    refused: tuple[RefusedDoorbells, ...]
     #: How long the row that has waited longest past its time has waited; None when nothing is due.
     oldest_due_s: float | None
 
@@ -66,6 +86,7 @@ class Progress:
             "organisations": [asdict(row) | {"org_id": str(row.org_id)} for row in self.organisations],
             "open_failures": [asdict(row) for row in self.failures],
             "workers": [worker.as_json() for worker in self.workers],
+            "refused_doorbells": [asdict(row) for row in self.refused],
         }
 
 
@@ -78,5 +99,6 @@ def read_progress(connection: psycopg.Connection[Any]) -> Progress:
             organisations=tuple(OrganisationProgress(*row) for row in connection.execute(_BY_ORGANISATION)),
             failures=tuple(OpenFailures(*row) for row in connection.execute(_FAILURES)),
             workers=read_crew(connection),
+            refused=tuple(RefusedDoorbells(*row) for row in connection.execute(_REFUSED)),
             oldest_due_s=late[0] if late else None,
         )

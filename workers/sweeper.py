@@ -14,10 +14,13 @@ from itertools import islice
 import psycopg
 from sqlalchemy import Engine
 
+from workers.doorbell import SWEEP_TASK
 from workers.drain import Drain
 from workers.errors import AttemptError, Interrupted, LeaseLost
 from workers.findings import Findings, Turn
+from workers.intake import Refused
 from workers.premises import Premises
+from workers.refused import Refusals
 from workers.remedies import Remedies
 from workers.store import Store
 from workers.sweep import Kept, is_old, side_by_side
@@ -38,6 +41,7 @@ class Sweeper:
     """What a worker process holds for its sweeps. Thread-safe."""
 
     engine: Engine
+    refusals: Refusals
     store: Store
     drain: Drain
     lease: timedelta
@@ -53,13 +57,14 @@ class Sweeper:
         findings = Findings(self.engine, grant, self.lease)
         try:
             turn = findings.claim()
+            if turn is None:
+                log("worker").info("doorbell_stale", task="sweep")
+            else:
+                _Slice(self, findings, turn).run()
         except psycopg.errors.InsufficientPrivilege:
-            log("worker").warning("grant_refused", task="sweep")
-            return
-        if turn is None:
-            log("worker").info("doorbell_stale", task="sweep")
-            return
-        _Slice(self, findings, turn).run()
+            # At the claim, or midway, if its key was revoked then: the next doorbell carries it on.
+            if self.refusals.report(Refused(task=SWEEP_TASK), grant) is None:
+                raise
 
 
 class _Slice:

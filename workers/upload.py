@@ -14,10 +14,13 @@ from structlog.stdlib import BoundLogger
 from workers.circuit import Circuit
 from workers.copy import Limits, copy
 from workers.credentials import Credentials, SealKey, unseal
+from workers.doorbell import UPLOAD_TASK
 from workers.drain import Drain
 from workers.errors import AttemptError, Interrupted, LeaseLost
 from workers.heartbeat import Heartbeat
+from workers.intake import Refused
 from workers.queue import Queue
+from workers.refused import Refusals
 from workers.retry import Decision, RetryPolicy, decide
 from workers.sources import Fetcher, resolve
 from workers.store import Store
@@ -37,6 +40,7 @@ class Uploader:
     """What a worker process holds for all its attempts. Its slots share it; all of it is thread-safe."""
 
     queue: Queue
+    refusals: Refusals
     fetcher: Fetcher
     store: Store
     circuit: Circuit
@@ -64,11 +68,16 @@ class Uploader:
         try:
             upload = self.patiently(lambda: self.queue.claim(grant, upload_id, claim_id))
         except psycopg.errors.InsufficientPrivilege:
-            log("worker").warning("grant_refused", upload_id=str(upload_id))
+            if not self.is_refused(grant, upload_id):
+                raise
             return None
         if upload is None:
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
         return upload
+
+    def is_refused(self, grant: str, upload_id: UUID) -> bool:
+        """Whether it is the grant that the database objects to. It is reported then."""
+        return self.refusals.report(Refused(task=UPLOAD_TASK, upload_id=upload_id), grant) is not None
 
     def patiently(self, act: Callable[[], T]) -> T:
         """With the database away, try again for as long as a lease lasts."""
@@ -97,6 +106,10 @@ class _Attempt:
             attempt.settle(outcome)
         except LeaseLost:
             attempt.log.warning("lease_lost")
+        except psycopg.errors.InsufficientPrivilege:
+            # Its key was revoked, or its time ran out, on the way. The row comes back when its lease does.
+            if not attempt.uploader.is_refused(self.grant, self.upload.id):
+                raise
 
     @property
     def log(self) -> BoundLogger:

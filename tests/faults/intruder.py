@@ -52,22 +52,22 @@ class Intruder(threading.Thread):
         row_id, org_id = self.rng.choice(rows)
         match kind:
             case "doubled":
-                self._ring(row_id, org_id, self._grant(self.key, org_id))
+                self._ring(row_id, org_id, self._grant(self.key, org_id, row_id))
             case "forged":
-                self._ring(row_id, org_id, self._grant(GrantKey(self.key.kid, b"guess" * 8), org_id))
+                self._ring(row_id, org_id, self._grant(GrantKey(self.key.kid, b"guess" * 8), org_id, row_id))
             case "expired":
-                self._ring(row_id, org_id, self._grant(self.key, org_id, ago_s=7200.0))
+                self._ring(row_id, org_id, self._grant(self.key, org_id, row_id, ago_s=7200.0))
             case "crossed":
                 other = self.rng.choice(rows)[1]
                 if other == org_id:
                     return
-                self._ring(row_id, org_id, self._grant(self.key, other))
+                self._ring(row_id, org_id, self._grant(self.key, other, row_id))
             case "nonsense":
                 self._ring(uuid4(), org_id, "not.a.grant")
         self.sent[kind] += 1
 
-    def _grant(self, key: GrantKey, org_id: UUID, *, ago_s: float = 0.0) -> str:
-        return mint(key, org_id=org_id, subject=uuid4(), now_s=time.time() - ago_s, lifetime_s=600.0)
+    def _grant(self, key: GrantKey, org_id: UUID, row_id: UUID, *, ago_s: float = 0.0) -> str:
+        return mint(key, org_id=org_id, subject=row_id, now_s=time.time() - ago_s, lifetime_s=600.0)
 
     def _ring(self, row_id: UUID, org_id: UUID, grant: str) -> None:
         kwargs = {"org_id": str(org_id), "upload_ids": [str(row_id)]}

@@ -12,6 +12,7 @@ from tests.pipeline.s3_server import payload
 from workers.drain import Drain
 from workers.errors import SourceGone
 from workers.premises import QUARANTINE
+from workers.refused import Refusals
 from workers.retry import GiveUp
 from workers.storage_report import Finding, is_swept, read_findings, request_sweep
 from workers.store import Store
@@ -40,6 +41,7 @@ class Yard:
     def sweeper(self, **changes: Any) -> Sweeper:
         made = Sweeper(
             engine=self.desk.engine,
+            refusals=Refusals(self.desk.engine, "a worker of the yard"),
             store=self.store,
             drain=Drain(1.0),
             lease=timedelta(seconds=60),

@@ -6,12 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from os import kill
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -20,8 +18,6 @@ import redis
 from tests.stack.conftest import RunningStack
 from tests.waiting import until
 from workers.demo.behaviours import cut, html, not_ready, oversize, redirect, slow, status
-from workers.doorbell import Bell, Doorbell
-from workers.grants import GrantKey, mint
 
 
 def sha256(data: bytes) -> str:
@@ -127,36 +123,6 @@ def test_flushall_in_the_middle_loses_nothing(stack: RunningStack) -> None:
         assert stack.all_settled(org) == {"completed": 60}
     finally:
         broker.close()
-
-
-def test_doubled_stale_and_forged_doorbells_change_nothing(stack: RunningStack) -> None:
-    org, other = stack.organisation(), stack.organisation()
-    url, _ = stack.recording(10_000)
-    done = stack.settled(stack.enqueue(org, url))
-    slow_url, _ = stack.recording(10_000)
-    stack.admin.execute("UPDATE organizations SET status = 'suspended' WHERE id = %s", (other,))
-    foreign = stack.enqueue(other, slow_url)
-    grant = captured_grant(stack, org)
-    bell = Bell(stack.roles["admin"]["REDIS_URL"])
-    try:
-        for forged in ("", "x.y.z", grant[:-4] + "AAAA"):
-            bell.ring([Doorbell(org, (done["id"],), forged)], expires_s=30, most=1000)
-        bell.ring([Doorbell(org, (done["id"],), grant)] * 3, expires_s=30, most=1000)
-        # A real grant of one organisation, for a row of another: there is no such row.
-        bell.ring([Doorbell(other, (foreign,), grant), Doorbell(org, (uuid4(),), grant)], expires_s=30, most=1000)
-    finally:
-        bell.close()
-    until(lambda: stack.logs().count(str(foreign)) >= 1)
-    marker_url, _ = stack.recording(10_000)
-    stack.settled(stack.enqueue(org, marker_url))
-    assert stack.row(done["id"]) == done
-    assert (stack.row(foreign)["status"], stack.row(foreign)["attempt"]) == ("pending", 0)
-
-
-def captured_grant(stack: RunningStack, org: object) -> str:
-    """As an eavesdropper on the broker would have it: minted by the dispatcher's key."""
-    key = GrantKey.parse(stack.roles["dispatcher"]["RECORDINGS_GRANT_KEY"])
-    return mint(key, org_id=org, subject=uuid4(), now_s=time.time(), lifetime_s=60)  # type: ignore[arg-type]
 
 
 def test_a_worker_killed_midway_is_replaced_and_its_upload_finished_by_another_attempt(stack: RunningStack) -> None:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
 from workers.progress import Progress, read_progress
 
 _EVERY_S = 1.0
@@ -23,7 +23,7 @@ def status(
     json_out: JsonOption = False,
 ) -> None:
     """Show uploads by organisation, the workers, what is late, and what has failed, as recording_ops."""
-    with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
+    with as_operator(state) as connection:
         if json_out:
             typer.echo(json.dumps(read_progress(connection).as_json()))
         elif watch:
@@ -43,7 +43,8 @@ def _watch(connection: psycopg.Connection) -> None:
 
 
 def _view(progress: Progress) -> Group:
-    return Group(_organisations(progress), *_workers(progress), *_failures(progress), _next(progress))
+    shown = *_workers(progress), *_failures(progress)
+    return Group(_organisations(progress), *shown, *_refused(progress), _next(progress))
 
 
 def _organisations(progress: Progress) -> Table:
@@ -75,6 +76,17 @@ def _failures(progress: Progress) -> list[Table]:
     for row in progress.failures:
         table.add_row(row.code, str(row.open), str(row.given_up))
     return [table]
+
+
+def _refused(progress: Progress) -> list[Text]:
+    alarming = [row for row in progress.refused if row.is_alarming]
+    if not alarming:
+        return []
+    kinds = ", ".join(f"{row.last_day} {row.kind}" for row in alarming)
+    said = f"refused doorbells in the last day: {kinds}; the last one {alarming[0].last_s:.0f} s ago."
+    return [
+        Text(f"{said} Somebody else writes to Redis, or a key is wrong: see audit_log, docs/operations.md", "yellow")
+    ]
 
 
 def _next(progress: Progress) -> Text:

@@ -1,0 +1,51 @@
+"""The gate: every message of our queues passes ``workers.intake`` before Celery or kombu looks into it.
+
+It stands where a message has left Redis and is in nobody's books yet. One that fails further in has been counted as
+taken: it comes back, and does to the next worker what it did to this one.
+"""
+
+from typing import Any
+
+from celery.signals import worker_init
+from kombu.transport import redis
+
+from workers.intake import QUEUES, take
+
+_transport: Any = redis.Transport
+_channels: Any = redis.Channel
+_module: Any = redis
+_deliver_as_before = _transport._deliver  # noqa: SLF001 - there is no other place to stand
+_read_as_before = _channels._brpop_read  # noqa: SLF001
+_loads_as_before = _module.loads
+
+
+class UnreadableError(ValueError):
+    """What was in the list is not JSON."""
+
+
+def _loads(text: Any) -> Any:
+    try:
+        return _loads_as_before(text)
+    except Exception as error:  # noqa: BLE001 - kombu's own decoders raise what they like
+        raise UnreadableError(type(error).__name__) from None
+
+
+def _read(channel: Any, **options: Any) -> Any:
+    try:
+        return _read_as_before(channel, **options)
+    except UnreadableError:
+        # Which of the queues it was in is not known any more, and does not matter.
+        queue = next(name for name in channel.connection._callbacks if name in QUEUES)  # noqa: SLF001
+        _deliver(channel.connection, None, queue)
+        return True
+
+
+def _deliver(transport: Any, message: Any, queue: Any) -> None:
+    _deliver_as_before(transport, take(message, queue) if queue in QUEUES else message, queue)
+
+
+@worker_init.connect
+def guard(**_: Any) -> None:
+    _module.loads = _loads
+    _channels._brpop_read = _read  # noqa: SLF001
+    _transport._deliver = _deliver  # noqa: SLF001

@@ -1,0 +1,180 @@
+"""What a worker takes from the broker: a doorbell as the dispatcher publishes it, and nothing else.
+
+Whoever can write to Redis can put anything there, and Celery trusts what it finds: one message without an id, or one
+that is not JSON, ends a worker or sends it into a loop, and the next worker after it. So a message is read here first.
+Only its ids and its grant are taken, once they are known to be just that; around them a new message is made, which is
+like any other to Celery. What cannot be read becomes a message too: one that has it reported.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+from uuid import UUID, uuid4
+
+from workers.doorbell import GRANT_HEADER, MAINTENANCE_QUEUE, SWEEP_TASK, UPLOAD_QUEUE, UPLOAD_TASK
+from workers.grants import Grant
+
+REFUSED_TASK = "recordings.refused"
+#: Characters. A doorbell has about 200, a grant about 400; PostgreSQL takes none over 4096.
+_MOST_BODY, _MOST_GRANT = 8_192, 4_096
+
+Seen = Literal["malformed", "missing", "misdirected"]
+
+
+class _MalformedError(Exception):
+    """Not a doorbell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was refused, by the ids in it, which prove nothing. ``seen``: what is wrong, if that can be seen
+    without the database."""
+
+    seen: Seen | None = None
+    task: str | None = None
+    message_id: UUID | None = None
+    org_id: UUID | None = None
+    upload_id: UUID | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From what ``take`` made of it."""
+        ids = {name: UUID(values[name]) for name in ("message_id", "org_id", "upload_id") if values[name]}
+        return cls(seen=values["seen"], task=values["task"], **ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doorbell:
+    """What is asked, and what the grant for it must say: which organisation, and as its subject which row."""
+
+    kwargs: dict[str, Any]
+    org_id: UUID
+    subjects: frozenset[UUID]
+    upload_id: UUID | None = None
+
+
+def take(raw: object, queue: str) -> dict[str, Any]:
+    """The message to work on in place of the one that lay in ``queue``. Never fails, whatever ``raw`` is."""
+    task, message_id, bell = None, None, None
+    try:
+        headers = _mapping(raw, "headers")
+        message_id = _uuid(headers.get("id"))
+        task = headers.get("task")
+        task = task if isinstance(task, str) and task in _READERS and task in _TASKS[queue] else None
+        bell = _READERS[task or ""](_kwargs(raw))
+        seen = _objection(headers.get(GRANT_HEADER, ""), bell)
+    except (_MalformedError, KeyError):
+        seen = "malformed"
+    if seen is None and bell is not None and task is not None and message_id is not None:
+        return _message(queue, task, message_id, bell.kwargs, Grant(headers[GRANT_HEADER]))
+    org_id, upload_id = (bell.org_id, bell.upload_id) if bell is not None else (None, None)
+    refused = Refused(seen, task, message_id, org_id, upload_id)
+    values = {name: value and str(value) for name, value in asdict(refused).items()}
+    return _message(queue, REFUSED_TASK, uuid4(), values, Grant(""))
+
+
+def claimed(grant: str) -> Mapping[str, Any]:
+    """What a grant says, unverified: for comparing and reporting, never for believing."""
+    try:
+        encoded = grant.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _objection(grant: object, bell: _Doorbell) -> Seen | None:
+    """A grant is for one row. Its signature holds it together, and is PostgreSQL's to judge."""
+    if not isinstance(grant, str) or len(grant) > _MOST_GRANT or not grant.isascii() or "\0" in grant:
+        raise _MalformedError
+    if not grant:
+        return "missing"
+    claims = claimed(grant)
+    if not claims:
+        return None
+    is_for_this = claims.get("org_id") == str(bell.org_id) and {claims.get("sub")} == set(map(str, bell.subjects))
+    return None if is_for_this else "misdirected"
+
+
+def _kwargs(raw: object) -> dict[str, Any]:
+    properties = _mapping(raw, "properties")
+    body = raw.get("body") if isinstance(raw, dict) else None
+    if (
+        not isinstance(raw, dict)
+        or raw.get("content-type") != "application/json"
+        or properties.get("body_encoding") != "base64"
+        or not isinstance(body, str)
+        or len(body) > _MOST_BODY
+    ):
+        raise _MalformedError
+    try:
+        match json.loads(base64.b64decode(body, validate=True)):
+            case [[], dict() as kwargs, dict()]:
+                return kwargs
+    except (binascii.Error, ValueError, RecursionError):
+        pass
+    raise _MalformedError
+
+
+def _upload(kwargs: dict[str, Any]) -> _Doorbell:
+    match kwargs:
+        case {"org_id": org, "upload_ids": [upload], **rest} if not rest:
+            org_id, upload_id = _uuid(org), _uuid(upload)
+            named = {"org_id": str(org_id), "upload_ids": [str(upload_id)]}
+            return _Doorbell(named, org_id, frozenset({upload_id}), upload_id)
+    raise _MalformedError
+
+
+def _sweep(kwargs: dict[str, Any]) -> _Doorbell:
+    match kwargs:
+        case {"org_id": org, **rest} if not rest:
+            org_id = _uuid(org)
+            return _Doorbell({"org_id": str(org_id)}, org_id, frozenset({org_id}))
+    raise _MalformedError
+
+
+_READERS: Mapping[str, Callable[[dict[str, Any]], _Doorbell]] = {UPLOAD_TASK: _upload, SWEEP_TASK: _sweep}
+_TASKS = {UPLOAD_QUEUE: {UPLOAD_TASK}, MAINTENANCE_QUEUE: {SWEEP_TASK}}
+QUEUES = frozenset(_TASKS)
+
+
+def _mapping(raw: object, name: str) -> Mapping[str, Any]:
+    found = raw.get(name) if isinstance(raw, dict) else None
+    if not isinstance(found, dict):
+        raise _MalformedError
+    return found
+
+
+def _uuid(value: object) -> UUID:
+    """As ``str(UUID)`` writes it, so that ids can be compared as text."""
+    try:
+        found = UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or str(found) != value:
+        raise _MalformedError
+    return found
+
+
+def _message(queue: str, task: str, message_id: UUID, kwargs: dict[str, Any], grant: Grant) -> dict[str, Any]:
+    """Celery's protocol, version 2, over kombu's envelope. It has no expiry: whether a doorbell is late is for the
+    database to say, by its own clock, and not for this host's."""
+    headers = {"lang": "py", "task": task, "id": str(message_id), "root_id": str(message_id), "retries": 0}
+    shown = {"argsrepr": "()", "kwargsrepr": repr(kwargs), "timelimit": [None, None], "ignore_result": True}
+    return {
+        "body": base64.b64encode(json.dumps([[], kwargs, {}]).encode()).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": headers | shown | {GRANT_HEADER: grant},
+        "properties": {
+            "correlation_id": str(message_id),
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_mode": 2,
+            "delivery_tag": str(uuid4()),
+            "body_encoding": "base64",
+            "priority": 0,
+        },
+    }

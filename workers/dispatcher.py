@@ -14,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 
+from schema.pooler import refuse_transaction_pooler
 from workers.dispatch import NOBODY, Due, Picked, lead, pick, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.grants import GrantKey, mint
@@ -50,12 +51,16 @@ class Dispatcher:
     clock: Callable[[], float] = time.time
 
     def run(self) -> None:
-        """Stand by, lead, and start over when the connection is lost, until told to stop."""
+        """Stand by, lead, and start over when the connection is lost, until told to stop.
+
+        Raises ``TransactionPoolerError`` where the database gives it no connection of its own.
+        """
         bell = Bell(self.settings.redis_url.get_secret_value())
         try:
             while not self.stop.is_set():
                 try:
-                    with self._connect() as connection:
+                    with self._dial() as connection:
+                        self._begin(connection)
                         if self._stand_by(connection):
                             self._lead(connection, bell)
                 except psycopg.OperationalError as error:
@@ -64,9 +69,9 @@ class Dispatcher:
         finally:
             bell.close()
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _dial(self) -> psycopg.Connection[Any]:
         # The same from this end: a leader behind a dead network must notice, since another one leads by then.
-        connection = psycopg.connect(
+        return psycopg.connect(
             self.settings.dsn,
             autocommit=True,
             application_name="recordings-dispatcher",
@@ -76,10 +81,13 @@ class Dispatcher:
             keepalives_count=2,
             tcp_user_timeout=10_000,
         )
+
+    def _begin(self, connection: psycopg.Connection[Any]) -> None:
+        # Before the first setting, which would be left behind for others.
+        refuse_transaction_pooler(connection, self._dial)
         connection.execute(_SESSION)
         silence_ms = round((_SILENCE_S + self.settings.tick_s) * 1000)
         connection.execute("SELECT set_config('idle_session_timeout', %s, false)", (str(silence_ms),))
-        return connection
 
     def _stand_by(self, connection: psycopg.Connection[Any]) -> bool:
         """Wait to lead; False if told to stop before that."""

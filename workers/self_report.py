@@ -72,7 +72,11 @@ class SelfReport:
             "leaving": leaving,
         }
         try:
-            self._connected().execute(_REPORT, report)
+            connection = self._connected()
+            with connection.transaction():
+                # For this transaction: a pooler takes no options, and would hand on what is set for longer.
+                connection.execute("SET LOCAL statement_timeout = '5s'")
+                connection.execute(_REPORT, report)
         except psycopg.Error:
             self.close()
 
@@ -85,6 +89,6 @@ class SelfReport:
                 connect_timeout=5,
                 tcp_user_timeout=10_000,
                 keepalives_idle=15,
-                options="-c statement_timeout=5s",
+                prepare_threshold=None,
             )
         return self._connection

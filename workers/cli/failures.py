@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-import psycopg
 import typer
 
 from workers.cli import failures_view as view
@@ -17,7 +16,7 @@ from workers.cli.failure_filter import (
     UntilOption,
     filter_of,
 )
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
 from workers.cli.repair import command
 from workers.failures import groups, matching
 from workers.history import read_history
@@ -40,7 +39,7 @@ def list_(
 ) -> None:
     """Show open failures, oldest first, and what to do about them."""
     wanted = filter_of(org, code, since, until, provider, given_up=given_up)
-    with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
+    with as_operator(state) as connection:
         found, counts = matching(connection, wanted, limit=limit), groups(connection, wanted)
     if json_out:
         shown = [asdict(one) | {"acts_next": one.acts_next} for one in found]
@@ -57,7 +56,7 @@ def show(
     json_out: JsonOption = False,
 ) -> None:
     """Show an upload's failures, its attempts, and what operators did, in the order in which it happened."""
-    with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
+    with as_operator(state) as connection:
         history = read_history(connection, named)
     if history is None:
         view.fail(f"no upload and no failure has the id {named}: see recordings failures list", 1)

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import psycopg
 
+from schema.pooler import TransactionPoolerError
 from schema.roles import UnsafeLoginError
 from workers.embedded.errors import EmbeddedError
 from workers.settings import SettingsError
@@ -25,7 +26,7 @@ def _exit(message: str, code: int) -> NoReturn:
 def plainly() -> Iterator[None]:
     try:
         yield
-    except (SettingsError, UnsafeLoginError) as error:
+    except (SettingsError, TransactionPoolerError, UnsafeLoginError) as error:
         _exit(str(error), 2)
     except EmbeddedError as error:
         _exit(str(error), 1)

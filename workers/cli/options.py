@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from workers.settings import DatabaseSettings
@@ -24,3 +25,8 @@ def database_url(role: str, state_dir: Path = DEFAULT_STATE) -> str:
         if state.is_supervised():
             return environment(state, role)["DATABASE_URL"]
     return DatabaseSettings.load().dsn
+
+
+def as_operator(state_dir: Path = DEFAULT_STATE) -> psycopg.Connection[Any]:
+    """A connection of ``recording_ops`` that commits each statement and prepares none: it may lead to a pooler."""
+    return psycopg.connect(database_url("ops", state_dir), autocommit=True, prepare_threshold=None)

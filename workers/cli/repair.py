@@ -21,7 +21,7 @@ from workers.cli.failure_filter import (
     UntilOption,
     filter_of,
 )
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
 from workers.failures import Filter, Group, groups, upload_ids
 from workers.repair import Action, Run
 from workers.telemetry import redact
@@ -51,7 +51,7 @@ def command(action: Action) -> Callable[..., None]:
         wanted = filter_of(org, code, since, until, provider, given_up=given_up)
         named = tuple(dict.fromkeys(ids or ()))
         _check(named, wanted, reason, dry_run=dry_run)
-        with psycopg.connect(database_url("ops", state), autocommit=True) as connection:
+        with as_operator(state) as connection:
             counts = groups(connection, Filter(ids=named) if named else wanted, limit=limit)
             total = min(len(named), limit or len(named)) if named else view.total(counts)
             if dry_run:

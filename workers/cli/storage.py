@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, database_url
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
 from workers.storage_report import Finding, is_swept, read_findings, request_sweep
 from workers.sweep import Action, Code
 
@@ -42,7 +41,7 @@ def findings(
     json_out: JsonOption = False,
 ) -> None:
     """Show what sweeps found. Exits with 1 if a completed recording is missing or differs."""
-    with _operator(state) as connection:
+    with as_operator(state) as connection:
         found = read_findings(connection, org_id=org, code=code, with_resolved=resolved, limit=limit)
     _show(found, json_out=json_out)
 
@@ -57,7 +56,7 @@ def sweep(
     json_out: JsonOption = False,
 ) -> None:
     """Compare an organisation's storage with its rows now, and not when its turn comes."""
-    with _operator(state) as connection:
+    with as_operator(state) as connection:
         asked = request_sweep(connection, org, reason, _actor())
         if not wait:
             said = {"org_id": str(org), "requested_at": asked.isoformat()}
@@ -76,10 +75,6 @@ def _actor() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
-
-
-def _operator(state: Path) -> psycopg.Connection[Any]:
-    return psycopg.connect(database_url("ops", state), autocommit=True)
 
 
 def _wait(connection: psycopg.Connection[Any], org: UUID, asked: datetime, within_s: float) -> None:

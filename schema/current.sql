@@ -960,10 +960,10 @@ ALTER TABLE ONLY public.recording_downloads
     ADD CONSTRAINT recording_downloads_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.recording_upload_metrics
-    ADD CONSTRAINT recording_upload_metrics_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT recording_upload_metrics_org_id_upload_id_attempt_key UNIQUE (org_id, upload_id, attempt);
 
 ALTER TABLE ONLY public.recording_upload_metrics
-    ADD CONSTRAINT recording_upload_metrics_upload_id_attempt_key UNIQUE (upload_id, attempt);
+    ADD CONSTRAINT recording_upload_metrics_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.recording_upload_queue
     ADD CONSTRAINT recording_upload_queue_org_id_id_key UNIQUE (org_id, id);
@@ -992,11 +992,11 @@ CREATE INDEX failed_recording_uploads_call ON public.failed_recording_uploads US
 
 CREATE INDEX failed_recording_uploads_oldest ON public.failed_recording_uploads USING btree (first_failed_at, id) WHERE (resolved_at IS NULL);
 
-CREATE UNIQUE INDEX failed_recording_uploads_open ON public.failed_recording_uploads USING btree (upload_id) WHERE (resolved_at IS NULL);
+CREATE UNIQUE INDEX failed_recording_uploads_open ON public.failed_recording_uploads USING btree (org_id, upload_id) WHERE (resolved_at IS NULL);
 
 CREATE INDEX failed_recording_uploads_unresolved ON public.failed_recording_uploads USING btree (org_id, error_code, last_failed_at) WHERE (resolved_at IS NULL);
 
-CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads USING btree (org_id, upload_id);
+CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads USING btree (upload_id, org_id);
 
 CREATE INDEX knowledge_base_org_id ON public.knowledge_base USING btree (org_id);
 
@@ -1007,8 +1007,6 @@ CREATE INDEX recording_downloads_requested_by ON public.recording_downloads USIN
 CREATE INDEX recording_upload_metrics_call ON public.recording_upload_metrics USING btree (org_id, call_id);
 
 CREATE INDEX recording_upload_metrics_created_at ON public.recording_upload_metrics USING btree (org_id, created_at);
-
-CREATE INDEX recording_upload_metrics_upload ON public.recording_upload_metrics USING btree (org_id, upload_id);
 
 CREATE INDEX recording_upload_queue_call ON public.recording_upload_queue USING btree (org_id, call_id);
 
@@ -1198,7 +1196,9 @@ CREATE POLICY named_organization ON public.audit_log FOR INSERT TO recording_swe
 
 CREATE POLICY named_organization ON public.organizations FOR SELECT TO recording_sweep_requester USING ((id = ( SELECT app.named_org_id() AS named_org_id)));
 
-CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions WITH CHECK (((subject_id = ( SELECT app.named_upload_id() AS named_upload_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text]))));
+CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions WITH CHECK (((subject_id = ( SELECT app.named_upload_id() AS named_upload_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND (org_id = ( SELECT q.org_id
+   FROM public.recording_upload_queue q
+  WHERE (q.id = ( SELECT app.named_upload_id() AS named_upload_id))))));
 
 CREATE POLICY named_upload ON public.call_logs TO recording_operator_actions USING ((id = ( SELECT q.call_id
    FROM public.recording_upload_queue q

@@ -202,9 +202,15 @@ class FailedRecordingUpload(Base):
     __table_args__ = (
         of_call(),
         of_upload(),
-        Index("failed_recording_uploads_open", "upload_id", unique=True, postgresql_where=text("resolved_at IS NULL")),
+        Index(
+            "failed_recording_uploads_open",
+            "org_id",
+            "upload_id",
+            unique=True,
+            postgresql_where=text("resolved_at IS NULL"),
+        ),
         Index("failed_recording_uploads_call", "org_id", "call_id"),
-        Index("failed_recording_uploads_upload", "org_id", "upload_id"),
+        Index("failed_recording_uploads_upload", "upload_id", "org_id"),
         Index(
             "failed_recording_uploads_unresolved",
             "org_id",
@@ -232,11 +238,10 @@ class FailedRecordingUpload(Base):
 class RecordingUploadMetric(Base):
     __tablename__ = "recording_upload_metrics"
     __table_args__ = (
-        UniqueConstraint("upload_id", "attempt"),
+        UniqueConstraint("org_id", "upload_id", "attempt"),
         of_call(),
         of_upload(),
         Index("recording_upload_metrics_call", "org_id", "call_id"),
-        Index("recording_upload_metrics_upload", "org_id", "upload_id"),
         Index("recording_upload_metrics_created_at", "org_id", "created_at"),
     )
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -56,7 +56,7 @@ WITH due AS MATERIALIZED (
     SELECT org_id, call_id, id, 'worker_lost', %(lost_message)s,
            CASE WHEN failures < max_failures THEN now() END, CASE WHEN failures >= max_failures THEN now() END
     FROM due WHERE lost
-    ON CONFLICT (upload_id) WHERE resolved_at IS NULL DO UPDATE SET
+    ON CONFLICT (org_id, upload_id) WHERE resolved_at IS NULL DO UPDATE SET
         error_code = excluded.error_code, error_message = excluded.error_message,
         failure_count = f.failure_count + 1, last_failed_at = now(),
         next_retry_at = excluded.next_retry_at, given_up_at = excluded.given_up_at
@@ -127,7 +127,7 @@ WITH settled AS (
         (org_id, call_id, upload_id, error_code, error_message, next_retry_at, given_up_at)
     SELECT org_id, call_id, id, %(code)s, %(message)s, %(at)s, CASE WHEN %(status)s = 'failed' THEN now() END
     FROM settled WHERE %(message)s::text IS NOT NULL
-    ON CONFLICT (upload_id) WHERE resolved_at IS NULL DO UPDATE SET
+    ON CONFLICT (org_id, upload_id) WHERE resolved_at IS NULL DO UPDATE SET
         error_code = excluded.error_code, error_message = excluded.error_message,
         failure_count = f.failure_count + 1, last_failed_at = now(),
         next_retry_at = excluded.next_retry_at, given_up_at = excluded.given_up_at

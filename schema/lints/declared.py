@@ -95,6 +95,7 @@ BOUND: Mapping[str, str] = {
 
 _NAMED = one("app.named_upload_id")
 _UNSETTLED = "(status = ANY (ARRAY['pending'::text, 'processing'::text]))"
+_ORG_OF_NAMED = f"(org_id = ( SELECT q.org_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
 _CALL_OF_NAMED = f"(id = ( SELECT q.call_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
 
 POLICIES: Mapping[tuple[str, str, str], str] = {
@@ -112,7 +113,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (ACTIONS, "public.call_logs", "ALL"): _CALL_OF_NAMED,
     (ACTIONS, "public.audit_log", "INSERT"): (
         f"((subject_id = {_NAMED}) AND (actor = SESSION_USER) "
-        "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])))"
+        "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND " + _ORG_OF_NAMED + ")"
     ),
     # Every organisation: columns are what limits these roles.
     (DISPATCHER, "public.organizations", "SELECT"): "(status = 'active'::text)",

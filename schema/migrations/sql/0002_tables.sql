@@ -180,10 +180,11 @@ CREATE TABLE public.failed_recording_uploads (
     CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
     CHECK (given_up_at IS NULL OR next_retry_at IS NULL)
 );
+-- With org_id in front, as agents above. The other index has it behind: operators know an upload by its id alone.
 CREATE UNIQUE INDEX failed_recording_uploads_open
-    ON public.failed_recording_uploads (upload_id) WHERE resolved_at IS NULL;
+    ON public.failed_recording_uploads (org_id, upload_id) WHERE resolved_at IS NULL;
 CREATE INDEX failed_recording_uploads_call ON public.failed_recording_uploads (org_id, call_id);
-CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads (org_id, upload_id);
+CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads (upload_id, org_id);
 CREATE INDEX failed_recording_uploads_unresolved
     ON public.failed_recording_uploads (org_id, error_code, last_failed_at) WHERE resolved_at IS NULL;
 
@@ -204,12 +205,11 @@ CREATE TABLE public.recording_upload_metrics (
     total_ms    integer,
     worker      text,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (upload_id, attempt),
+    UNIQUE (org_id, upload_id, attempt),
     FOREIGN KEY (org_id, call_id) REFERENCES public.call_logs (org_id, id),
     FOREIGN KEY (org_id, upload_id) REFERENCES public.recording_upload_queue (org_id, id)
 );
 CREATE INDEX recording_upload_metrics_call ON public.recording_upload_metrics (org_id, call_id);
-CREATE INDEX recording_upload_metrics_upload ON public.recording_upload_metrics (org_id, upload_id);
 CREATE INDEX recording_upload_metrics_created_at ON public.recording_upload_metrics (org_id, created_at);
 
 -- One row for each recording that leaves, written before the link exists (law 9).

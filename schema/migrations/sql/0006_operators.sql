@@ -59,10 +59,12 @@ CREATE POLICY named_upload ON public.call_logs TO recording_operator_actions
     USING (id = (SELECT q.call_id FROM public.recording_upload_queue AS q WHERE q.id = (SELECT app.named_upload_id())))
     WITH CHECK (id = (SELECT q.call_id FROM public.recording_upload_queue AS q
                       WHERE q.id = (SELECT app.named_upload_id())));
--- Who acted is the login, and cannot be written otherwise.
+-- Who acted is the login, and whose upload it was is the upload's own: neither can be written otherwise.
 CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions
     WITH CHECK (subject_id = (SELECT app.named_upload_id()) AND actor = session_user
-                AND action IN ('upload_retried', 'upload_discarded'));
+                AND action IN ('upload_retried', 'upload_discarded')
+                AND org_id = (SELECT q.org_id FROM public.recording_upload_queue AS q
+                              WHERE q.id = (SELECT app.named_upload_id())));
 
 GRANT USAGE, CREATE ON SCHEMA app TO recording_operator_actions;
 RESET ROLE;

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 #: Whoever holds this advisory lock is the dispatcher; everybody else stands by.
-_LEADER_LOCK = 7_263_002
+LEADER_LOCK = 7_263_002
 
 NOBODY = UUID(int=0)
 
@@ -127,7 +127,7 @@ class Picked:
 
 def lead(connection: psycopg.Connection[Any]) -> bool:
     """Become the dispatcher, for as long as this connection lives; False while another one is."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_LOCK,)).fetchone()
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
     return bool(row and row[0])
 
 

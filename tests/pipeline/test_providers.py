@@ -62,7 +62,7 @@ def clinic(database: Database, s3_server: S3Server, monkeypatch: pytest.MonkeyPa
     key = SealKey.generate()
     settings = {
         "DATABASE_URL": database.url("recording_worker"),
-        "REDIS_URL": "redis://unused",
+        "REDIS_URL": "redis://localhost",
         "AWS_ACCESS_KEY_ID": s3_server.access.access_key_id,
         "AWS_SECRET_ACCESS_KEY": s3_server.access.secret_access_key,
         "AWS_ENDPOINT_URL_S3": s3_server.access.endpoint_url,

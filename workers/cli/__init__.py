@@ -2,7 +2,7 @@
 
 import typer
 
-from workers.cli import demo, dispatcher, enqueue, failures, flower, keys, migrate, orgs, status, storage, up
+from workers.cli import demo, dispatcher, doctor, enqueue, failures, flower, keys, migrate, orgs, status, storage, up
 from workers.cli.faults import plainly
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(up.env)
 app.command()(migrate.migrate)
 app.command()(enqueue.enqueue)
 app.command()(status.status)
+app.command()(doctor.doctor)
 app.command()(dispatcher.dispatcher)
 app.command()(flower.flower)
 app.add_typer(failures.app, name="failures")

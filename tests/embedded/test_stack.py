@@ -143,3 +143,36 @@ def test_down_and_env_where_nothing_runs(tmp_path: Path) -> None:
 
 def test_a_process_id_that_now_belongs_to_somebody_else_is_left_alone() -> None:
     assert not is_running(os.getpid(), "1")
+
+
+def test_a_rotated_key_is_in_use_at_once_and_outlives_a_restart_of_the_dispatcher(running: Path) -> None:
+    before, told = load(running), environ_of(running, "dispatcher")["RECORDINGS_GRANT_KEY"]
+    kid = told.partition(":")[0]
+    refused = recordings("keys", "revoke", kid, "--reason", "a test", "--state", running)
+    assert (refused.exit_code, "the dispatcher signs with it" in refused.stderr) == (2, True)
+    rotated = recordings("keys", "rotate", "--overlap", "0", "--state", running, "--json")
+    assert rotated.exit_code == 0, rotated.stderr
+    said = json.loads(rotated.stdout)
+    assert (said["is_in_use"], said["grant_key"], said["retired"]) == (True, None, 1)
+    after = load(running)
+    assert not before.processes["dispatcher"].is_running()
+    assert environ_of(running, "dispatcher")["RECORDINGS_GRANT_KEY"] == after.secrets["grant_key"]
+    assert after.secrets["grant_key"].startswith(f"{said['kid']}:")
+    assert [path.name for path in running.glob("grant_key*")] == []
+    os.kill(after.processes["dispatcher"].pid, signal.SIGKILL)
+    until(lambda: load(running).processes["dispatcher"] != after.processes["dispatcher"], timeout_s=20)
+    assert environ_of(running, "dispatcher")["RECORDINGS_GRANT_KEY"] == after.secrets["grant_key"]
+    admin, call_handler = (
+        json.loads(recordings("env", "--state", running, "--json").stdout)[role]["DATABASE_URL"]
+        for role in ("admin", "call_handler")
+    )
+    with psycopg.connect(admin, autocommit=True) as connection:
+        (org,) = connection.execute("INSERT INTO organizations (name) VALUES ('A') RETURNING id").fetchone() or (None,)
+        with psycopg.connect(call_handler) as caller:
+            caller.execute("SELECT enqueue_recording(%s, 'https', 'c', 'https://192.0.2.1/a.wav')", (org,))
+        # A worker took its doorbell: it found that nothing may be fetched from there.
+        until(
+            lambda: connection.execute("SELECT id FROM recording_upload_queue WHERE error_code <> ''").fetchone(),
+            timeout_s=40,
+        )
+        assert connection.execute("SELECT kind FROM app.refused_grants").fetchone() is None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from workers.embedded import children, environment, signs
+from workers.embedded import children, environment, rekey, signs
 from workers.embedded.children import Child
 from workers.embedded.errors import StartFailed
 from workers.embedded.process import Process, Program
@@ -99,11 +99,16 @@ class Stack:
         self.state.save()
 
     def tend(self) -> list[str]:
-        """Start again what died, servers first; returns their names. StartFailed when a server does not come back, or
-        dies again and again within seconds: a server that lasted may die as often as it likes."""
+        """Start again what died, servers first, and a dispatcher that gets a new key; returns their names. StartFailed
+        when a server does not come back, or dies again and again within seconds: a server that lasted may die as often
+        as it likes."""
         fallen = [name for name, process in self.servers.processes.items() if not process.is_alive()]
         for name in fallen:
             self.restart(name)
+        if rekey.take(self.state):
+            dispatcher = self.children["dispatcher"]
+            dispatcher.program = children.dispatcher(self.state)
+            dispatcher.process.ask()
         risen = [name for name, child in self.children.items() if child.tend(time.monotonic())]
         for name in risen:
             self.remember(name)

@@ -1,11 +1,32 @@
 """Real servers for every test. What a test changes for others, it changes in a database of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.database import Database
+from tests.pgbouncer import PgBouncer, Pooled
 from workers.embedded.postgres import Postgres
+
+HERE = Path(__file__).parent
+#: Run a second time with every login behind PgBouncer: all of isolation, and what workers and operators run.
+POOLED = (
+    *(HERE / "isolation").glob("test_*.py"),
+    *(HERE / "queue" / f"test_{name}.py" for name in ("claim", "settle", "enqueue", "operators")),
+    HERE / "commands" / "test_failures.py",
+)
+#: What they ask cannot be asked of a pooler, which goes on with another server connection where one was cut.
+DIRECT_ONLY = {
+    "test_a_connection_that_was_cut_is_replaced",
+    "test_a_database_that_goes_away_midway_leaves_a_number_and_a_safe_way_on",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asked = metafunc.definition
+    if "shared" in metafunc.fixturenames and asked.path in POOLED and asked.name not in DIRECT_ONLY:
+        metafunc.parametrize("shared", ["direct", "pooled"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +42,20 @@ def template(postgres: Postgres) -> Database:
     return Database.prepare(postgres)
 
 
+@pytest.fixture(scope="session")
+def pgbouncer(template: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
+    """In transaction mode, before the embedded PostgreSQL, with few server connections, so that they are shared."""
+    settings = {"default_pool_size": "3", "server_reset_query_always": "1"}
+    with PgBouncer.before(template, tmp_path_factory.mktemp("pgbouncer"), **settings) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
-def shared(template: Database) -> Iterator[Database]:
+def shared(request: pytest.FixtureRequest, template: Database) -> Iterator[Database]:
     """A database for the tests of one file: each makes organisations of its own."""
     database = template.copy()
+    if getattr(request, "param", "direct") == "pooled":
+        database = Pooled.of(database, request.getfixturevalue("pgbouncer"))
     yield database
     database.drop()
 

@@ -180,8 +180,8 @@ INSERTS = [
 def test_an_insert_for_the_other_organisation_raises(shared: Database, two: tuple[UUID, UUID], statement: str) -> None:
     org, other = two
     foreign = shared.one("SELECT org_id, call_id, id FROM recording_upload_queue WHERE org_id = %s", other)
-    with shared.connect("recording_worker") as worker:
-        worker.execute("SELECT set_config('app.task_grant', %s, false)", (shared.grant(org),))
+    with shared.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
+        worker.execute("SELECT set_config('app.task_grant', %s, true)", (shared.grant(org),))
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
             worker.execute(statement, foreign)
 

@@ -46,14 +46,15 @@ def test_a_worker_sees_and_changes_those_of_its_grant_and_none_without(
         for statement in (f"SELECT org_id FROM app.{table}", f"UPDATE app.{table} SET {change}"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 worker.execute(statement)
-        worker.execute("SELECT set_config('app.task_grant', %s, false)", (shared.grant(two[0]),))
-        assert worker.execute(f"SELECT org_id FROM app.{table}").fetchall() == [(two[0],)]
-        assert worker.execute(f"UPDATE app.{table} SET {change} RETURNING org_id").fetchall() == [(two[0],)]
+        with worker.transaction():
+            worker.execute("SELECT set_config('app.task_grant', %s, true)", (shared.grant(two[0]),))
+            assert worker.execute(f"SELECT org_id FROM app.{table}").fetchall() == [(two[0],)]
+            assert worker.execute(f"UPDATE app.{table} SET {change} RETURNING org_id").fetchall() == [(two[0],)]
 
 
 def test_a_worker_can_find_nothing_for_another_organisation(shared: Database, two: tuple[UUID, UUID]) -> None:
-    with shared.connect("recording_worker") as worker:
-        worker.execute("SELECT set_config('app.task_grant', %s, false)", (shared.grant(two[0]),))
+    with shared.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
+        worker.execute("SELECT set_config('app.task_grant', %s, true)", (shared.grant(two[0]),))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             worker.execute(
                 "INSERT INTO app.storage_findings (org_id, object_key, code, action) "

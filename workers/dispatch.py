@@ -142,6 +142,13 @@ def pick(connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: 
     return Picked(due, due[-1].org_id if due else rows[0][2])
 
 
+def clock_s(connection: psycopg.Connection[Any]) -> float:
+    """The database's clock, in Unix seconds. Grants are minted by it, since they are judged by it: this host may be
+    minutes off."""
+    row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::double precision").fetchone()
+    return float(row[0]) if row else 0.0
+
+
 def unmark(connection: psycopg.Connection[Any], due: Sequence[Due]) -> None:
     """Take the marks back, because the doorbells could not be rung."""
     connection.execute(_UNMARK, {"ids": [row.id for row in due]})

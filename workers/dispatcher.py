@@ -5,8 +5,7 @@ connection, so the next one takes over as soon as the leader's process or its ne
 """
 
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from uuid import UUID
 import psycopg
 
 from schema.pooler import refuse_transaction_pooler
-from workers.dispatch import NOBODY, Due, Picked, lead, pick, unmark
+from workers.dispatch import NOBODY, Due, Picked, clock_s, lead, pick, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.grants import GrantKey, mint
 from workers.settings import DispatcherSettings
@@ -48,7 +47,6 @@ class Dispatcher:
 
     settings: DispatcherSettings
     stop: threading.Event
-    clock: Callable[[], float] = time.time
 
     def run(self) -> None:
         """Stand by, lead, and start over when the connection is lost, until told to stop.
@@ -105,7 +103,7 @@ class Dispatcher:
         connection.execute(f"LISTEN {_CHANNEL}")
         _log.info("leading", window=self.settings.dispatch_window, max_in_flight=self.settings.max_in_flight)
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
-        upkeep = Upkeep.of(self.settings, key, self.clock)
+        upkeep = Upkeep.of(self.settings, key)
         after, wait_s = NOBODY, _EAGER_S
         while not self.stop.is_set():
             upkeep.tend(connection, bell)
@@ -132,7 +130,7 @@ class Dispatcher:
         )
 
     def _ring(self, connection: psycopg.Connection[Any], bell: Bell, due: Sequence[Due], key: GrantKey) -> None:
-        now_s, lifetime_s = self.clock(), self.settings.grant_lifetime_s
+        now_s, lifetime_s = clock_s(connection), self.settings.grant_lifetime_s
         doorbells = [
             Doorbell(
                 org_id=row.org_id,
@@ -142,9 +140,7 @@ class Dispatcher:
             for row in due
         ]
         try:
-            forgotten = bell.ring(
-                doorbells, expires_s=self.settings.doorbell_expires_s, most=self.settings.dispatch_window
-            )
+            forgotten = bell.ring(doorbells, most=self.settings.dispatch_window)
         except BrokerLostError as error:
             # Rows whose doorbell did go out may be rung for twice: the claim lets one in.
             _log.warning("broker_lost", rows=len(due), error=str(error))

@@ -42,11 +42,12 @@ class Bell:
         self._app.config_from_object("celeryconfig")
         self._app.conf.update(Broker.parse(redis_url).celery_settings)
 
-    def ring(self, doorbells: Sequence[Doorbell], *, expires_s: float, most: int) -> int:
+    def ring(self, doorbells: Sequence[Doorbell], *, most: int) -> int:
         """Publish all of them in one round trip, and return how many older ones were thrown away for it.
 
-        A doorbell expires when its mark on the row does, but it lies in the broker until a worker takes it out. With no
-        worker there, every mark that runs out adds another: more than ``most`` that wait are all thrown away first.
+        A doorbell is stale when its mark on the row has run out, which the claim finds by the database's clock: none of
+        a host's is asked. But it lies in the broker until a worker takes it out. With no worker there, every mark that
+        runs out adds another: more than ``most`` that wait are all thrown away first.
         Raises ``BrokerLostError``: some may have gone out then.
         """
         try:
@@ -54,25 +55,24 @@ class Bell:
                 forgotten = _forget_unheard(producer, most)
                 with producer.batch():
                     for doorbell in doorbells:
-                        self._send(producer, doorbell, expires_s)
+                        self._send(producer, doorbell)
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
         return forgotten
 
-    def ring_for_sweep(self, org_id: UUID, grant: str, *, expires_s: float) -> None:
+    def ring_for_sweep(self, org_id: UUID, grant: str) -> None:
         """Publish the doorbell of a sweep. Raises ``BrokerLostError``."""
         try:
             self._app.send_task(
                 SWEEP_TASK,
                 kwargs={"org_id": str(org_id)},
                 headers={GRANT_HEADER: grant},
-                expires=expires_s,
                 queue=MAINTENANCE_QUEUE,
             )
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
 
-    def _send(self, producer: Producer, doorbell: Doorbell, expires_s: float) -> None:
+    def _send(self, producer: Producer, doorbell: Doorbell) -> None:
         self._app.send_task(
             UPLOAD_TASK,
             kwargs={
@@ -80,7 +80,6 @@ class Bell:
                 "upload_ids": [str(upload_id) for upload_id in doorbell.upload_ids],
             },
             headers={GRANT_HEADER: doorbell.grant},
-            expires=expires_s,
             producer=producer,
         )
 

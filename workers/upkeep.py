@@ -2,7 +2,6 @@
 in a while, or when an operator asks."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
@@ -10,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 
+from workers.dispatch import clock_s
 from workers.doorbell import Bell, BrokerLostError
 from workers.grants import GrantKey, mint
 from workers.settings import DispatcherSettings
@@ -78,12 +78,11 @@ class Upkeep:
     settings: DispatcherSettings
     key: GrantKey
     rota: Rota
-    clock: Callable[[], float] = time.time
     _looks_at: float = 0.0
 
     @classmethod
-    def of(cls, settings: DispatcherSettings, key: GrantKey, clock: Callable[[], float]) -> Self:
-        return cls(settings, key, Rota(timedelta(seconds=settings.sweep_every_s)), clock)
+    def of(cls, settings: DispatcherSettings, key: GrantKey) -> Self:
+        return cls(settings, key, Rota(timedelta(seconds=settings.sweep_every_s)))
 
     def tend(self, connection: psycopg.Connection[Any], bell: Bell) -> None:
         """Ring for a sweep if one is due. Looks once a second at most; a broker that is away costs the pace."""
@@ -94,9 +93,9 @@ class Upkeep:
         if org_id is None:
             return
         lifetime_s = self.settings.grant_lifetime_s
-        grant = mint(self.key, org_id=org_id, subject=org_id, now_s=self.clock(), lifetime_s=lifetime_s)
+        grant = mint(self.key, org_id=org_id, subject=org_id, now_s=clock_s(connection), lifetime_s=lifetime_s)
         try:
-            bell.ring_for_sweep(org_id, grant, expires_s=PACE.total_seconds())
+            bell.ring_for_sweep(org_id, grant)
         except BrokerLostError as error:
             _log.warning("broker_lost", task="sweep", error=str(error))
             return

@@ -55,7 +55,7 @@ def rung(behind: Behind) -> int:
 def ring(url: str) -> None:
     bell = Bell(url)
     try:
-        bell.ring([DOORBELL], expires_s=30, most=10)
+        bell.ring([DOORBELL], most=10)
     finally:
         bell.close()
 

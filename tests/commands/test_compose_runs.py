@@ -163,9 +163,9 @@ def test_the_dispatcher_may_throw_away_doorbells_that_nobody_heard(closed: Deplo
     bell = Bell(f"redis://dispatcher:{password}@127.0.0.1:{port}/0")
     try:
         doorbells = [Doorbell(uuid4(), (uuid4(),), "grant") for _ in range(3)]
-        assert bell.ring(doorbells, expires_s=30, most=100) == 0
-        assert bell.ring(doorbells[:1], expires_s=30, most=2) >= 3
-        assert bell.ring([], expires_s=30, most=0) == 1
+        assert bell.ring(doorbells, most=100) == 0
+        assert bell.ring(doorbells[:1], most=2) >= 3
+        assert bell.ring([], most=0) == 1
     finally:
         bell.close()
 

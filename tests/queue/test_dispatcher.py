@@ -4,18 +4,21 @@ import json
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 import redis
 
+from schema.tenancy import run_as_task
 from tests.database import Database
 from tests.waiting import until
 from workers.dispatcher import Dispatcher
-from workers.doorbell import Bell, BrokerLostError, Doorbell
+from workers.doorbell import GRANT_HEADER, Bell, BrokerLostError, Doorbell
 from workers.embedded import ports
 from workers.embedded.process import Process
 from workers.embedded.valkey import Valkey
@@ -50,10 +53,13 @@ class Broker:
 
     def rung(self) -> list[UUID]:
         """The uploads whose doorbells wait, the oldest first."""
+        kwargs = [headers["kwargsrepr"] for headers in self.headers()]
+        return [UUID(text.split("upload_ids': ['")[1][:36]) for text in kwargs]
+
+    def headers(self) -> list[dict[str, Any]]:
         with self.client() as client:
             messages = [json.loads(text) for text in client.lrange("rec:upload", 0, -1)]
-        kwargs = [message["headers"]["kwargsrepr"] for message in reversed(messages)]
-        return [UUID(text.split("upload_ids': ['")[1][:36]) for text in kwargs]
+        return [message["headers"] for message in reversed(messages)]
 
 
 @pytest.fixture(scope="module")
@@ -228,16 +234,31 @@ def test_doorbells_that_nobody_answers_do_not_pile_up(database: Database, broker
     assert max(lengths) <= 5
 
 
+@pytest.mark.parametrize("off_s", [-36_000, 36_000])
+def test_a_host_whose_clock_is_hours_off_rings_doorbells_that_are_answered(
+    database: Database, broker: Broker, start: Start, monkeypatch: pytest.MonkeyPatch, off_s: float
+) -> None:
+    """Grants are minted by the clock that judges them, and a doorbell's age is a matter of its mark."""
+    true = time.time
+    monkeypatch.setattr(time, "time", lambda: true() + off_s)
+    upload = database.enqueue(database.organisation()).upload_id
+    start()
+    (headers,) = until(broker.headers)
+    look = "SELECT id FROM public.recording_upload_queue"
+    assert run_as_task(database.engine("recording_worker"), headers[GRANT_HEADER], look, {}) == [(upload,)]
+    assert headers["expires"] is None
+
+
 def test_a_batch_that_cannot_be_published_says_so_without_an_address(broker: Broker) -> None:
     bell = Bell(broker.valkey.url)
     try:
         doorbell = Doorbell(UUID(int=1), (UUID(int=2),), "grant")
-        assert bell.ring([doorbell], expires_s=30, most=10) == 0
+        assert bell.ring([doorbell], most=10) == 0
         broker.stop()
         with pytest.raises(BrokerLostError) as raised:
-            bell.ring([doorbell], expires_s=30, most=10)
+            bell.ring([doorbell], most=10)
         assert str(broker.valkey.port) not in str(raised.value)
         broker.start()
-        bell.ring([doorbell], expires_s=30, most=10)
+        bell.ring([doorbell], most=10)
     finally:
         bell.close()

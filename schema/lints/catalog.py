@@ -19,7 +19,6 @@ class Table:
     as_invoker: bool
     columns: Sequence[str]
     required: Sequence[str]
-    uuids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,7 @@ class Index:
     primary: bool
     partial: bool
     constraint: str | None
+    definition: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,7 @@ class Catalog:
 
     server: Server
     tables: tuple[Table, ...]
+    sequences: tuple[str, ...]
     policies: tuple[Policy, ...]
     functions: tuple[Function, ...]
     grants: tuple[Grant, ...]

@@ -28,7 +28,7 @@ def check(catalog: Catalog) -> Iterator[Finding]:
             )
     for index in catalog.indexes:
         if index.table in owned and index.unique:
-            yield from _unique(index, owned[index.table])
+            yield from _unique(index)
 
 
 def _key(key: Key, *, crosses: bool, indexes: tuple[Index, ...]) -> Iterator[Finding]:
@@ -76,13 +76,13 @@ def _references(table: Table, keys: tuple[Key, ...]) -> Iterator[Finding]:
             )
 
 
-def _unique(index: Index, table: Table) -> Iterator[Finding]:
-    """A global key tells one organisation, by its refusal, what another has. Random ids cannot be guessed, and an
-    identity column is the database's to fill."""
-    if ORG not in index.columns and not index.primary and not set(index.columns) & set(table.uuids):
+def _unique(index: Index) -> Iterator[Finding]:
+    """A global key tells one organisation, by its refusal, what another has. A primary key is random or the database's
+    own to fill."""
+    if ORG not in index.columns and not index.primary:
         yield Finding(
             "unique_across_organizations",
-            table.name,
+            index.table,
             f"Unique key {index.name} does not begin with {ORG}: a refusal tells what another organisation has.",
             f"replace it by one on ({ORG}, {', '.join(index.columns)})",
         )

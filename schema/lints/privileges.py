@@ -59,6 +59,8 @@ def _is_ours(grant: Grant, known: set[str | None]) -> bool:
     """What another application has beside us in ``public`` is its own business, until it is granted to our logins."""
     name = grant.object.partition("(")[0]
     shared = {USER, ANONYMOUS, EVERYBODY}
+    if grant.kind == "SEQUENCE":
+        name = name.removesuffix("_id_seq")
     return (
         grant.kind in {"SCHEMA", "DATABASE"}
         or name in known

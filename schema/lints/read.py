@@ -22,13 +22,16 @@ SELECT c.oid::regclass::text AS name, c.relkind::text AS kind, c.relowner::regro
        coalesce('security_invoker=true' = ANY(c.reloptions) OR 'security_invoker=on' = ANY(c.reloptions), false)
            AS as_invoker,
        array_agg(a.attname::text ORDER BY a.attnum) AS columns,
-       coalesce(array_agg(a.attname::text) FILTER (WHERE a.attnotnull), '{{}}') AS required,
-       coalesce(array_agg(a.attname::text) FILTER (WHERE a.atttypid = 'uuid'::regtype), '{{}}') AS uuids
+       coalesce(array_agg(a.attname::text) FILTER (WHERE a.attnotnull), '{{}}') AS required
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace IN {_OURS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND NOT EXISTS (SELECT FROM pg_depend AS e
                   WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 GROUP BY c.oid ORDER BY 1
+"""
+
+_SEQUENCES = f"""
+SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relnamespace IN {_OURS} AND c.relkind = 'S' ORDER BY 1
 """
 
 _POLICIES = f"""
@@ -109,7 +112,7 @@ SELECT i.indrelid::regclass::text AS table, i.indexrelid::regclass::text AS name
              LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.n
              WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns,
        i.indisunique AS unique, i.indisprimary AS primary, i.indpred IS NOT NULL AS partial,
-       k.conname::text AS constraint
+       k.conname::text AS constraint, pg_get_indexdef(i.indexrelid) AS definition
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid
 LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
 WHERE c.relnamespace IN {_OURS} AND i.indisvalid ORDER BY 1, 2
@@ -155,6 +158,7 @@ def read(connection: psycopg.Connection[Any]) -> catalog.Catalog:
         return catalog.Catalog(
             server=server,
             tables=_rows(connection, catalog.Table, _TABLES),
+            sequences=tuple(name for (name,) in connection.execute(_SEQUENCES)),
             policies=_rows(connection, catalog.Policy, _POLICIES),
             functions=_rows(connection, catalog.Function, _FUNCTIONS),
             grants=_rows(connection, catalog.Grant, _GRANTS),

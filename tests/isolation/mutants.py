@@ -1,0 +1,101 @@
+"""``python -m tests.isolation.mutants`` (``make mutants``): the proof of the proof. Everything that keeps organisations
+apart is taken away or weakened, one thing at a time, and the matrix or a static check must notice.
+
+Exit code 0 only if every mutant is noticed. Each process has a PostgreSQL of its own, for roles belong to the cluster.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+
+from schema.migrate import migrate
+from tests.isolation.mutation.report import lines
+from tests.isolation.mutation.verdict import Verdict, enumerated, judge, untouched
+from workers.embedded.postgres import Postgres
+
+PROGRESS_S = 10.0
+
+
+def main() -> int:
+    options = arguments()
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    told: multiprocessing.Queue[Verdict | int | str] = context.Queue()
+    processes = [
+        context.Process(target=work, args=(told, number, options.processes, options.only), daemon=True)
+        for number in range(options.processes)
+    ]
+    for process in processes:
+        process.start()
+    verdicts, fault = collect(told, options.processes)
+    for process in processes:
+        process.join()
+    if fault:
+        sys.stderr.write(f"{fault}\n")
+        return 1
+    for line in lines(verdicts, time.monotonic() - began):
+        tell(line)
+    return 0 if verdicts and all(verdict.killed for verdict in verdicts) else 1
+
+
+def work(told: "multiprocessing.Queue[Verdict | int | str]", number: int, of: int, only: str) -> None:
+    """Every n-th mutant, in a database of its own. The last word is how many there were, or what went wrong."""
+    try:
+        with tempfile.TemporaryDirectory() as folder, Postgres.temporary(Path(folder)) as postgres:
+            migrate(postgres.admin_url)
+            with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+                untouched(connection)
+                mine = [mutant for mutant in enumerated(connection) if only in f"{mutant.kind} {mutant.name}"][
+                    number::of
+                ]
+                for mutant in mine:
+                    told.put(judge(connection, mutant))
+        told.put(len(mine))
+    except Exception as error:  # noqa: BLE001 the parent says it, and counts the run as failed
+        told.put(f"{type(error).__name__}: {error}")
+
+
+def collect(told: "multiprocessing.Queue[Verdict | int | str]", processes: int) -> tuple[list[Verdict], str]:
+    """What all of them said, until each has said its last word or one has failed."""
+    verdicts: list[Verdict] = []
+    ended, shown = 0, time.monotonic()
+    while ended < processes:
+        word = told.get()
+        if isinstance(word, str):
+            return verdicts, word
+        if isinstance(word, int):
+            ended += 1
+            continue
+        verdicts.append(word)
+        if not word.killed:
+            tell(f"survived: {word.mutant.kind}: {word.mutant.name}")
+        if time.monotonic() - shown > PROGRESS_S:
+            shown = time.monotonic()
+            kinds = Counter(verdict.killed for verdict in verdicts)
+            tell(f"{len(verdicts):,} made, {kinds[True]:,} noticed, {kinds[False]:,} survived")
+    return verdicts, ""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mutants", description="Everything that isolates, weakened; all of it noticed."
+    )
+    parser.add_argument("--processes", type=int, default=min(8, os.cpu_count() or 1))
+    parser.add_argument("--only", default="", help="only mutants whose kind or name has this in it")
+    return parser.parse_args()
+
+
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The functions on which isolation rests, each with a line missing or wrong."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+
+from tests.isolation.mutation.mutant import Mutant
+
+_CLAIMS = "current_setting('request.jwt.claims', true)::jsonb"
+_STRING = "RETURN CASE WHEN jsonb_typeof(claim) = 'string' THEN (claim #>> '{}')::uuid END;"
+
+WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
+    "public.auth_org_id": (
+        ("reads user_metadata", "'{app_metadata,org_id}'", "'{user_metadata,org_id}'"),
+        (
+            "falls back to user_metadata",
+            f"{_CLAIMS} #> '{{app_metadata,org_id}}'",
+            f"coalesce({_CLAIMS} #> '{{app_metadata,org_id}}', {_CLAIMS} #> '{{user_metadata,org_id}}')",
+        ),
+        (
+            "falls back to a claim of the token itself",
+            f"{_CLAIMS} #> '{{app_metadata,org_id}}'",
+            f"coalesce({_CLAIMS} #> '{{app_metadata,org_id}}', {_CLAIMS} #> '{{org_id}}')",
+        ),
+        ("takes the first of a list", _STRING, f"claim := coalesce(claim -> 0, claim); {_STRING}"),
+    ),
+    "public.auth_user_id": (
+        ("reads user_metadata", "#> '{sub}'", "#> '{user_metadata,sub}'"),
+        (
+            "falls back to user_metadata",
+            f"{_CLAIMS} #> '{{sub}}'",
+            f"coalesce({_CLAIMS} #> '{{sub}}', {_CLAIMS} #> '{{user_metadata,sub}}')",
+        ),
+        ("takes the first of a list", _STRING, f"claim := coalesce(claim -> 0, claim); {_STRING}"),
+    ),
+    "app.task_org_id": (
+        (
+            "any signature",
+            "AND sha256(convert_to(signature, 'UTF8')) = sha256(convert_to(parts[3], 'UTF8'))",
+            "",
+        ),
+        ("a key that has expired", " AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())", ""),
+        (
+            "a key that is not named",
+            "WHERE k.kid = header ->> 'kid' AND",
+            "WHERE k.kid = coalesce(header ->> 'kid', k.kid) AND",
+        ),
+        ("any algorithm", "header ->> 'alg' = 'HS256'", "true"),
+        ("any audience", "claims ->> 'aud' = 'recording-worker' AND jsonb_typeof(claims -> 'aud') = 'string'", "true"),
+        (
+            "one audience of several",
+            "claims ->> 'aud' = 'recording-worker' AND jsonb_typeof(claims -> 'aud') = 'string'",
+            "claims -> 'aud' @> '\"recording-worker\"'",
+        ),
+        ("expired", "AND (claims ->> 'exp')::double precision > now_s", ""),
+        (
+            "without an end",
+            "AND (claims ->> 'exp')::double precision > now_s",
+            "AND coalesce((claims ->> 'exp')::double precision > now_s, true)",
+        ),
+        ("from the future", "AND (claims ->> 'iat')::double precision <= now_s + 60", ""),
+        ("without a subject", "claims ->> 'sub' <> '' AND", ""),
+        ("without an id", "AND claims ->> 'jti' <> ''", ""),
+        ("no error", "RAISE EXCEPTION 'no valid task grant' USING", "RETURN NULL; RAISE EXCEPTION 'never' USING"),
+    ),
+    "app.grant_fault": (("finds no fault", "fault := CASE WHEN token = ''", "RETURN; fault := CASE WHEN token = ''"),),
+    "app.report_refused_grant": (("leaves no trace", "INSERT INTO public.audit_log", None),),
+    "public.enqueue_recording": (("names no organisation", "PERFORM set_config('app.enqueue_org_id'", None),),
+    "public.retry_failed_upload": (("leaves no trace", "PERFORM app.note_upload_action(", None),),
+    "public.discard_failed_upload": (("leaves no trace", "PERFORM app.note_upload_action(", None),),
+    "app.take_failed_upload": (("needs no reason", "WHEN coalesce(reason, '') !~ '\\S' THEN", "WHEN false THEN"),),
+    "public.request_storage_sweep": (
+        ("needs no reason", "IF btrim(coalesce(request_storage_sweep.reason, '')) = '' OR", "IF"),
+        ("leaves no trace", "INSERT INTO public.audit_log", None),
+        ("takes a suspended organisation", "IF status IS DISTINCT FROM 'active' THEN", "IF status IS NULL THEN"),
+    ),
+    "app.refuse_org_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN NEW; RAISE EXCEPTION"),),
+    "app.refuse_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN coalesce(NEW, OLD); RAISE EXCEPTION"),),
+    "app.touch_updated_at": (("touches nothing", "NEW.updated_at := pg_catalog.now();", ""),),
+}
+"""By function: what is wrong with it, which text of it is replaced, and by what. Without a replacement the statement
+that begins so is cut out.
+
+Not made, for they change nothing: a type check before the cast to uuid (no JSON but a string casts), the organisation
+in a WHERE of enqueue_recording (its role's policies say the same), the actor of an audit row (the policy says it too).
+"""
+
+PLAIN: Mapping[str, str] = {
+    "app.enqueue_org_id": "reads one setting, which anyone may write: what binds is who may call what",
+    "app.named_org_id": "the same",
+    "app.named_upload_id": "the same",
+    "app.note_upload_action": "one INSERT, whose absence is made above, where it is called",
+    "app.report_worker": "no organisation's data",
+    "app.seconds_ago": "arithmetic",
+}
+"""Why the other functions have nothing to weaken. Both lists together name every function."""
+
+_DEFINITIONS = """
+SELECT format('%s.%s', p.pronamespace::regnamespace, p.proname), pg_get_functiondef(p.oid) FROM pg_proc AS p
+WHERE p.pronamespace IN ('public'::regnamespace, 'app'::regnamespace) ORDER BY 1
+"""
+
+
+class OutOfDate(Exception):
+    """A function has changed so that a weakening no longer fits it, or is new and nobody said how it may be weaker."""
+
+
+def mutants(connection: psycopg.Connection[Any]) -> Iterator[Mutant]:
+    definitions = dict(connection.execute(_DEFINITIONS).fetchall())
+    unsaid = definitions.keys() ^ (WEAKER.keys() | PLAIN.keys())
+    if unsaid:
+        raise OutOfDate(f"say in bodies.py how these could be weaker, or why they cannot: {sorted(unsaid)}")
+    for name, weakenings in WEAKER.items():
+        for what, old, new in weakenings:
+            yield Mutant("body", f"{name}: {what}", (_replaced(name, definitions[name], old, new),))
+
+
+def _replaced(name: str, definition: str, old: str, new: str | None) -> str:
+    """The definition runs as one statement: percent signs in it are no parameters."""
+    if definition.count(old) != 1:
+        raise OutOfDate(f"{name} has no longer exactly one: {old}")
+    if new is not None:
+        return definition.replace(old, new)
+    begin = definition.index(old)
+    return definition[:begin] + definition[definition.index(";", begin) + 1 :]

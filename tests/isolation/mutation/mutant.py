@@ -1,0 +1,15 @@
+"""One way in which the schema could be weaker than it is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """``statements`` make it, as superuser. ``tables`` and ``roles`` are those that it concerns most: the matrix asks
+    about these first, and about everything only if that shows nothing. Empty: all of them."""
+
+    kind: str
+    name: str
+    statements: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()

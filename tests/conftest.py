@@ -12,7 +12,7 @@ from workers.embedded.postgres import Postgres
 HERE = Path(__file__).parent
 #: Run a second time with every login behind PgBouncer: all of isolation, and what workers and operators run.
 POOLED = (
-    *(HERE / "isolation").glob("test_*.py"),
+    *(file for file in (HERE / "isolation").glob("test_*.py") if file.name != "test_pooling.py"),
     *(HERE / "queue" / f"test_{name}.py" for name in ("claim", "settle", "enqueue", "operators")),
     HERE / "commands" / "test_failures.py",
 )

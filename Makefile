@@ -12,7 +12,7 @@ MINUTES ?= 10
 UPLOADS ?= 5000
 EVERY ?= 5
 
-.PHONY: help install demo test chaos lint types requirements schema clean
+.PHONY: help install demo test chaos mutants lint types requirements schema clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers
 
 chaos: install ## Ten minutes of faults of every part; nothing lost, doubled or wrong (SEED=1 MINUTES=10 UPLOADS=5000 EVERY=5)
 	@$(BIN)/python -m tests.faults.chaos --seed $(SEED) --minutes $(MINUTES) --uploads $(UPLOADS) --every $(EVERY)
+
+mutants: install ## Everything that isolates organisations taken away or weakened, one thing at a time; all of it noticed
+	@$(BIN)/python -m tests.isolation.mutants
 
 lint: install ## Style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

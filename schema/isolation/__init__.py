@@ -7,17 +7,31 @@ Role, table, operation and context come to rows, to nothing or to an error. ``ri
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from schema.isolation.attacks import attacks
+from schema.isolation.cast import Cast
 from schema.isolation.cells import cells
 from schema.isolation.expectation import Cell
-from schema.isolation.outcome import Outcome, Rows, is_leak
-from schema.isolation.planting import TABLES, Cast
+from schema.isolation.outcome import NOTHING, Outcome, Rows, is_leak
+from schema.isolation.planting import TABLES
 from schema.isolation.probe import CannotAsk, Probe, leave_behind
 from schema.isolation.rights import ROLES
+
+PLANTED = Cell(
+    role="administrator",
+    table="every table",
+    operation="plant two organisations alike",
+    context="none",
+    settings={},
+    statement="",
+    expected=NOTHING,
+    reason="no key of one organisation meets one of the other's",
+)
 
 __all__ = ["CannotAsk", "Cell", "Report", "Result", "verify"]
 
@@ -32,6 +46,12 @@ class Result:
     @property
     def ok(self) -> bool:
         return self.seen == self.cell.expected
+
+    @property
+    def reached_strangers(self) -> bool:
+        """Rows that this run has not planted."""
+        seen, expected = self.seen, self.cell.expected
+        return isinstance(seen, Rows) and seen.rest > (expected.rest if isinstance(expected, Rows) else 0)
 
     @property
     def is_leak(self) -> bool:
@@ -70,8 +90,9 @@ def verify(
     """Ask every cell of the matrix, as administrator, and leave the database as it was.
 
     ``connection`` may be in a transaction, whose changes then count; whatever this does is rolled back to where it
-    began. ``tables`` (with or without their schema) and ``roles`` ask only what concerns them, ``first_wrong`` stops at
-    the first cell that is wrong. Raises ``CannotAsk`` where the login cannot put the questions.
+    began. On one that is not, two transactions go before that leave context over. ``tables`` (with or without their
+    schema) and ``roles`` ask only what concerns them, ``first_wrong`` stops at the first cell that is wrong. Raises
+    ``CannotAsk`` where the login cannot put the questions.
     """
     began = time.monotonic()
     cast = Cast()
@@ -79,30 +100,34 @@ def verify(
         leave_behind(connection, cast)
     probe = Probe(connection, cast)
     results: list[Result] = []
-    with probe.prepared(connection):
-        for cell in _chosen(cast, tables, roles):
-            if cell.blind and _is_open(results, cell):
-                continue
-            results.append(Result(cell, probe.ask(cell)))
-            if first_wrong and not results[-1].ok:
+    with probe.prepared(connection) as planted:
+        for result in _results(probe, cast, planted, _Concerned(tables, roles)):
+            results.append(result)
+            if first_wrong and not result.ok:
                 break
     return Report(tuple(results), time.monotonic() - began)
 
 
-def _chosen(cast: Cast, tables: Collection[str] | None, roles: Collection[str] | None) -> Iterator[Cell]:
-    for role in ROLES:
-        if roles is None or role.name in roles:
-            for cell in cells(role, TABLES, cast):
-                if tables is None or cell.table in tables or cell.table.partition(".")[2] in tables:
-                    yield cell
+@dataclass(frozen=True, slots=True)
+class _Concerned:
+    tables: Collection[str] | None
+    roles: Collection[str] | None
+
+    def __call__(self, cell: Cell) -> bool:
+        of_table = self.tables is None or cell.table in self.tables or cell.table.partition(".")[2] in self.tables
+        return of_table and (self.roles is None or cell.role in self.roles)
 
 
-def _is_open(results: list[Result], cell: Cell) -> bool:
-    """Whether the role has been seen to reach a deployment's own rows of this table: then they are not touched."""
-    return any(
-        isinstance(result.seen, Rows)
-        and isinstance(result.cell.expected, Rows)
-        and result.seen.rest > result.cell.expected.rest
-        for result in results
-        if result.cell.role == cell.role and result.cell.table == cell.table
-    )
+def _results(probe: Probe, cast: Cast, planted: Outcome, concerned: _Concerned) -> Iterator[Result]:
+    yield Result(PLANTED, planted)
+    if planted != PLANTED.expected:
+        return  # nobody is on the stage
+    yield from (Result(cell, seen) for cell, seen in probe.survey() if concerned(cell))
+    open_ = set()
+    for cell in chain.from_iterable((*(cells(role, TABLES, cast) for role in ROLES), attacks(cast))):
+        if not concerned(cell) or (cell.blind and (cell.role, cell.table) in open_):
+            continue
+        result = Result(cell, probe.ask(cell))
+        if result.reached_strangers:
+            open_.add((cell.role, cell.table))  # a deployment's own rows: they are not touched as well
+        yield result

@@ -6,10 +6,11 @@ Nothing here asks a database.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from schema.isolation.cast import Cast
 from schema.isolation.contexts import OWN, contexts
 from schema.isolation.expectation import Aim, Cell, Expectation, Look
 from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, TAKEN, UNSUPPORTED, Outcome, Rows
-from schema.isolation.planting import Cast, Table
+from schema.isolation.planting import Table
 from schema.isolation.rights import Role
 
 SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -151,8 +152,7 @@ class _Asked:
 
     def _conflicts(self) -> Iterator[Cell]:
         """The other's key once more, for whoever may choose keys."""
-        chosen = self.is_.table.rows[0].get("id", "").startswith("'")  # else the database's own, that nobody may write
-        if not chosen or not self.is_.may("INSERT", "id"):
+        if self.is_.table.is_numbered or self._key != "id" or not self.is_.may("INSERT", "id"):
             return
         insert = self.is_.insert(self.is_.cast.own, {"id": listed(self.is_.cast.other.keys(self.is_.table)[0])})
         for name, end, expected in (

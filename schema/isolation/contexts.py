@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from schema.isolation.planting import Cast, Organisation
+from schema.isolation.cast import Cast, Organisation
 from schema.isolation.rights import CLAIMS, ENQUEUED, GRANT, NAMED_ORG, NAMED_UPLOAD
 
 #: own, other: shows that organisation; nobody: none. refused, malformed: every statement that asks is an error.

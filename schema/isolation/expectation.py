@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from schema.isolation.cast import Cast, Organisation
 from schema.isolation.contexts import OWN, Context
 from schema.isolation.outcome import DENIED, MALFORMED, NOTHING, TAKEN, Outcome, Rows
-from schema.isolation.planting import Cast, Organisation, Row, Table
+from schema.isolation.planting import Row, Table
 from schema.isolation.rights import Role
 
 #: What is looked at: rows or their number, what a COPY brings, what a function in WHERE hears, what EXPLAIN tells.

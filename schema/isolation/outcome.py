@@ -45,6 +45,7 @@ Outcome = Rows | Refused | Names
 NOTHING = Rows()
 DENIED = Refused("42501")
 NO_SUCH_PARENT = Refused("23503")
+NULL = Refused("23502")
 TAKEN = Refused("23505")
 MALFORMED = Refused("22P02")
 UNSUPPORTED = Refused("0A000")

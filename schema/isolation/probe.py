@@ -8,11 +8,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from schema.isolation.cast import Cast
 from schema.isolation.contexts import whole_truth
 from schema.isolation.expectation import Aim, Cell
-from schema.isolation.outcome import Outcome, Refused, Rows
-from schema.isolation.planting import TABLES, Cast
+from schema.isolation.outcome import NOTHING, Outcome, Refused, Rows
+from schema.isolation.planting import TABLES
 from schema.isolation.rights import PROOFS, ROLES
+from schema.isolation.survey import survey
 
 STRANGER = "stranger"
 ADMINISTRATOR = "administrator"
@@ -48,7 +50,7 @@ class Probe:
         self._cursor = connection.cursor(row_factory=tuple_row)
         self._cast = cast
         self._heard: list[str] = []
-        self._whose: dict[str, str] = {}
+        self._whose = {cast.own.ids["user"]: "own", cast.other.ids["user"]: "other"}
         for table in TABLES:
             self._whose |= dict.fromkeys(cast.own.keys(table), "own") | dict.fromkeys(cast.other.keys(table), "other")
 
@@ -98,15 +100,22 @@ class Probe:
         return Rows(own=whose.count("own"), other=whose.count("other"), rest=whose.count("rest"))
 
     @contextmanager
-    def prepared(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+    def prepared(self, connection: psycopg.Connection[Any]) -> Iterator[Outcome]:
+        """The stage, for as long as it is needed; first of all, what came of planting: nothing, if all is well."""
         with connection.transaction(force_rollback=True):
             connection.add_notice_handler(self._hear)
             try:
                 self._prepare()
-                yield
+                self._run("SAVEPOINT cell")
+                yield self._plant()
                 self._run("ROLLBACK TO SAVEPOINT cell")
             finally:
                 connection.remove_notice_handler(self._hear)
+
+    def survey(self) -> Iterator[tuple[Cell, Outcome]]:
+        """What the roles hold."""
+        self._run("ROLLBACK TO SAVEPOINT cell; SET LOCAL ROLE none")
+        return survey(self._cursor, self._cast.schema)
 
     def _prepare(self) -> None:
         for name, value in _SETTINGS:
@@ -114,8 +123,18 @@ class Probe:
         self._check_administrator()
         self._run(_HEAR.format(schema=self._cast.schema))
         self._take_on_roles()
-        self._run(self._cast.sql())
+
+    def _plant(self) -> Outcome:
+        """A key that lacks the organisation shows here: the two have rows alike."""
+        try:
+            self._run(self._cast.sql())
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            message = "the database has no schema of ours, or an older one: run recordings migrate as administrator"
+            raise CannotAsk(message) from None
+        except psycopg.IntegrityError as error:
+            return Refused(error.sqlstate or "")
         self._run("SAVEPOINT cell")
+        return NOTHING
 
     def _check_administrator(self) -> None:
         self._cursor.execute(

@@ -173,14 +173,3 @@ ROLES = (
     Role(name="stranger", why="a role that nobody granted anything: what PUBLIC may do"),
 )
 """The administrator is not among them: row-level security does not bind it, triggers and keys do (``attacks.py``)."""
-
-CALLERS: Mapping[str, tuple[str, ...]] = {function: (caller,) for function, caller in grants.FUNCTIONS.items()}
-"""Who may call each function, besides its owner."""
-
-OWNERS: Mapping[str, str] = {
-    **roles.DEFINER_FUNCTIONS,
-    "app.take_failed_upload": roles.ACTIONS,
-    "app.note_upload_action": roles.ACTIONS,
-    "app.seconds_ago": roles.REPORTER,
-}
-"""Of the functions that the owner of the tables does not own."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-# A URL; what urllib3 says instead ("url: /path?signature"); a JWT, which task grants are.
+# A URL; what urllib3 says instead ("url: /path?signature"); a JWT, which task grants are, also one that was cut short.
 _SECRET = re.compile(
-    r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+|(?<=\burl: )[^\s'\"<>]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*", re.IGNORECASE
+    r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+|(?<=\burl: )[^\s'\"<>]+|\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", re.IGNORECASE
 )
 
 

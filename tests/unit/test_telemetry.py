@@ -25,6 +25,7 @@ GRANT = f"eyJhbGciOiJIUzI1NiJ9.eyJ{SECRET}.{SECRET}-_x"
 SAID = [
     *URLS,
     GRANT,
+    GRANT.rpartition(".")[0],
     f"HTTPSConnectionPool(host='a.example', port=443): Max retries exceeded with url: /r.wav?token={SECRET} (x)",
 ]
 

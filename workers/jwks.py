@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -85,7 +85,7 @@ def read_key_set(address: Address, *, within_s: float = _WITHIN_S, most_bytes: i
 def _connected(url: SplitResult, within_s: float) -> Iterator[HTTPConnection]:
     """A connection that is cut when its time is up, however busily the other end drips."""
     host, secure = str(url.hostname), url.scheme == "https"
-    connection = HTTPConnection(host, url.port or (443 if secure else 80), timeout=within_s)
+    connection = (HTTPSConnection if secure else HTTPConnection)(host, url.port, timeout=within_s)
     with socket.create_connection((connection.host, connection.port), within_s) as plain, plain.dup() as handle:
         watchdog = threading.Timer(within_s, _cut, (handle,))
         watchdog.daemon = True

@@ -175,7 +175,8 @@ def _user(claims: dict[str, Any]) -> User:
     for name in _TIMES:
         if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
             raise _Failed(name)
-    if claims["exp"] - claims["iat"] > _LONGEST_S:
+    # As whole numbers: a huge one less a fraction is an error of its own.
+    if int(claims["exp"]) - int(claims["iat"]) > _LONGEST_S:
         raise _Failed("lifetime")
     if claims.get("role", _ROLE) != _ROLE:
         raise _Failed("role")

@@ -22,6 +22,7 @@ _NAMES = [
     "recording_reporter",
     "recording_sweep_requester",
     "recording_refusal_reporter",
+    "recording_integrator",
     "recording_dispatcher",
     "recording_worker",
     "call_handler",

@@ -15,6 +15,7 @@ CREATE ROLE recording_operator_actions NOLOGIN NOINHERIT;
 CREATE ROLE recording_reporter NOLOGIN NOINHERIT;
 CREATE ROLE recording_sweep_requester NOLOGIN NOINHERIT;
 CREATE ROLE recording_refusal_reporter NOLOGIN NOINHERIT;
+CREATE ROLE recording_integrator NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
 
@@ -82,6 +83,25 @@ $_$;
 
 ALTER FUNCTION app.grant_fault(OUT fault text, OUT kid text) OWNER TO recording_grant_verifier;
 
+CREATE FUNCTION app.name_integration(org_id uuid, reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF coalesce(name_integration.reason, '') !~ '\S' OR length(name_integration.reason) > 500 THEN
+        RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_org_id', coalesce(name_integration.org_id::text, ''), true);
+    IF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.id = name_integration.org_id) THEN
+        RAISE EXCEPTION 'no organisation has the id %', name_integration.org_id
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'see: recordings orgs list';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION app.name_integration(org_id uuid, reason text) OWNER TO recording_integrator;
+
 CREATE FUNCTION app.named_org_id() RETURNS uuid
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -99,6 +119,19 @@ CREATE FUNCTION app.named_upload_id() RETURNS uuid
 $$;
 
 ALTER FUNCTION app.named_upload_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (note_integration.org_id, session_user, note_integration.action, note_integration.integration_id,
+        btrim(note_integration.reason, E' \t\r\n'),
+        jsonb_strip_nulls(note_integration.detail || jsonb_build_object(
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))))
+$$;
+
+ALTER FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) OWNER TO recording_integrator;
 
 CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
     LANGUAGE sql
@@ -135,6 +168,20 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_org_change() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.refuse_unsealed(sealed bytea) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+BEGIN
+    IF app.seal_key_id(sealed) IS NULL OR octet_length(sealed) > 16384 THEN
+        RAISE EXCEPTION 'the credentials are not sealed' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'set them with: recordings integrations set';
+    END IF;
+END
+$$;
+
+ALTER FUNCTION app.refuse_unsealed(sealed bytea) OWNER TO recording_integrator;
 
 CREATE FUNCTION app.report_refused_grant(worker text, task text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid, upload_id uuid DEFAULT NULL::uuid, seen text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -199,6 +246,24 @@ END
 $$;
 
 ALTER FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) OWNER TO recording_reporter;
+
+CREATE FUNCTION app.seal_key_id(sealed bytea) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+BEGIN
+    -- Step by step: within one statement get_byte() may be asked for a byte that is not there.
+    IF sealed IS NULL OR octet_length(sealed) < 3 THEN
+        RETURN NULL;
+    ELSIF get_byte(sealed, 0) <> 1 OR octet_length(sealed) <= 2 + get_byte(sealed, 1) THEN
+        RETURN NULL;
+    END IF;
+    RETURN substring(encode(substring(sealed FROM 3 FOR get_byte(sealed, 1)), 'escape')
+        FROM '^[A-Za-z0-9._-]{1,64}$');
+END
+$_$;
+
+ALTER FUNCTION app.seal_key_id(sealed bytea) OWNER TO recordings_owner;
 
 CREATE FUNCTION app.seconds_ago(s double precision) RETURNS timestamp with time zone
     LANGUAGE sql STABLE STRICT
@@ -296,6 +361,46 @@ END
 $$;
 
 ALTER FUNCTION app.touch_updated_at() OWNER TO recordings_owner;
+
+CREATE FUNCTION public.announce_integration(org_id uuid, provider text, reason text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    found        record;
+    announcement bigint;
+BEGIN
+    PERFORM app.name_integration(announce_integration.org_id, announce_integration.reason);
+    SELECT i.id, i.key_id INTO found FROM public.integrations AS i
+    WHERE i.org_id = announce_integration.org_id AND i.provider = announce_integration.provider;
+    IF found.id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM app.note_integration('integration_announced', announce_integration.org_id, found.id,
+        announce_integration.reason,
+        jsonb_build_object('provider', announce_integration.provider, 'key_id', found.key_id));
+    SELECT max(a.id) INTO announcement FROM public.audit_log AS a WHERE a.subject_id = found.id AND a.at = now();
+    RETURN announcement;
+END
+$$;
+
+ALTER FUNCTION public.announce_integration(org_id uuid, provider text, reason text) OWNER TO recording_integrator;
+
+CREATE FUNCTION public.announced_integration(org_id uuid, announcement bigint) RETURNS bytea
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('app.named_org_id', coalesce(announced_integration.org_id::text, ''), true);
+    -- Earlier than this transaction, and visible to it: so committed. Its own rows bear its own time.
+    RETURN (SELECT i.sealed_credentials FROM public.integrations AS i JOIN public.audit_log AS a ON a.subject_id = i.id
+            WHERE a.id = announced_integration.announcement AND a.at < now());
+END
+$$;
+
+ALTER FUNCTION public.announced_integration(org_id uuid, announcement bigint) OWNER TO recording_integrator;
 
 CREATE FUNCTION public.auth_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE
@@ -457,6 +562,29 @@ $_$;
 
 ALTER FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) OWNER TO recording_enqueuer;
 
+CREATE FUNCTION public.remove_integration(org_id uuid, provider text, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    removed record;
+BEGIN
+    PERFORM app.name_integration(remove_integration.org_id, remove_integration.reason);
+    DELETE FROM public.integrations AS i
+    WHERE i.org_id = remove_integration.org_id AND i.provider = remove_integration.provider
+    RETURNING i.id, i.key_id INTO removed;
+    IF removed.id IS NULL THEN
+        RETURN 'not_found';
+    END IF;
+    PERFORM app.note_integration('integration_removed', remove_integration.org_id, removed.id,
+        remove_integration.reason, jsonb_build_object('provider', remove_integration.provider, 'key_id', removed.key_id));
+    RETURN 'removed';
+END
+$$;
+
+ALTER FUNCTION public.remove_integration(org_id uuid, provider text, reason text) OWNER TO recording_integrator;
+
 CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -488,6 +616,34 @@ END
 $$;
 
 ALTER FUNCTION public.request_storage_sweep(org_id uuid, reason text) OWNER TO recording_sweep_requester;
+
+CREATE FUNCTION public.reseal_integration(org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+DECLARE
+    before record;
+BEGIN
+    PERFORM app.name_integration(reseal_integration.org_id, reseal_integration.reason);
+    PERFORM app.refuse_unsealed(reseal_integration.sealed_credentials);
+    SELECT i.id, i.key_id, i.sealed_credentials INTO before FROM public.integrations AS i
+    WHERE i.org_id = reseal_integration.org_id AND i.provider = reseal_integration.provider FOR UPDATE;
+    IF before.id IS NULL THEN
+        RETURN 'not_found';
+    ELSIF before.sealed_credentials IS DISTINCT FROM reseal_integration.replaces THEN
+        RETURN 'changed';
+    END IF;
+    UPDATE public.integrations AS i SET sealed_credentials = reseal_integration.sealed_credentials
+    WHERE i.id = before.id;
+    PERFORM app.note_integration('integration_resealed', reseal_integration.org_id, before.id,
+        reseal_integration.reason, jsonb_build_object('provider', reseal_integration.provider,
+            'key_id', app.seal_key_id(reseal_integration.sealed_credentials), 'replaced', before.key_id));
+    RETURN 'resealed';
+END
+$$;
+
+ALTER FUNCTION public.reseal_integration(org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text) OWNER TO recording_integrator;
 
 CREATE FUNCTION public.retry_failed_upload(id uuid, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -521,6 +677,35 @@ END
 $$;
 
 ALTER FUNCTION public.retry_failed_upload(id uuid, reason text) OWNER TO recording_operator_actions;
+
+CREATE FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    before record;
+    stored record;
+BEGIN
+    PERFORM app.name_integration(set_integration.org_id, set_integration.reason);
+    PERFORM app.refuse_unsealed(set_integration.sealed_credentials);
+    IF set_integration.provider IS NULL OR set_integration.provider !~ '^[a-z][a-z0-9_-]{0,31}$' THEN
+        RAISE EXCEPTION 'provider must be a short lower-case name, such as twilio or vapi'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT i.id, i.key_id INTO before FROM public.integrations AS i
+    WHERE i.org_id = set_integration.org_id AND i.provider = set_integration.provider FOR UPDATE;
+    INSERT INTO public.integrations AS i (org_id, provider, sealed_credentials)
+    VALUES (set_integration.org_id, set_integration.provider, set_integration.sealed_credentials)
+    ON CONFLICT (org_id, provider) DO UPDATE SET sealed_credentials = excluded.sealed_credentials
+    RETURNING i.id, i.key_id INTO stored;
+    PERFORM app.note_integration('integration_set', set_integration.org_id, stored.id, set_integration.reason,
+        jsonb_build_object('provider', set_integration.provider, 'key_id', stored.key_id, 'replaced', before.key_id));
+    RETURN CASE WHEN before.id IS NULL THEN 'stored' ELSE 'replaced' END;
+END
+$_$;
+
+ALTER FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) OWNER TO recording_integrator;
 
 CREATE TABLE app.grant_keys (
     kid text NOT NULL,
@@ -735,7 +920,8 @@ CREATE TABLE public.integrations (
     provider text NOT NULL,
     sealed_credentials bytea,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    key_id text GENERATED ALWAYS AS (app.seal_key_id(sealed_credentials)) STORED
 );
 
 ALTER TABLE ONLY public.integrations FORCE ROW LEVEL SECURITY;
@@ -1194,7 +1380,13 @@ ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY named_organization ON public.audit_log FOR INSERT TO recording_sweep_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text)));
 
+CREATE POLICY named_organization ON public.integrations TO recording_integrator USING ((org_id = ( SELECT app.named_org_id() AS named_org_id))) WITH CHECK ((org_id = ( SELECT app.named_org_id() AS named_org_id)));
+
 CREATE POLICY named_organization ON public.organizations FOR SELECT TO recording_sweep_requester USING ((id = ( SELECT app.named_org_id() AS named_org_id)));
+
+CREATE POLICY named_organization_integrations ON public.audit_log FOR INSERT TO recording_integrator WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['integration_set'::text, 'integration_announced'::text, 'integration_resealed'::text, 'integration_removed'::text]))));
+
+CREATE POLICY named_organization_integrations ON public.organizations FOR SELECT TO recording_integrator USING ((id = ( SELECT app.named_org_id() AS named_org_id)));
 
 CREATE POLICY named_upload ON public.audit_log FOR INSERT TO recording_operator_actions WITH CHECK (((subject_id = ( SELECT app.named_upload_id() AS named_upload_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND (org_id = ( SELECT q.org_id
    FROM public.recording_upload_queue q
@@ -1216,6 +1408,8 @@ CREATE POLICY operators_read ON public.audit_log FOR SELECT TO recording_ops USI
 
 CREATE POLICY operators_read ON public.failed_recording_uploads FOR SELECT TO recording_ops USING (true);
 
+CREATE POLICY operators_read ON public.integrations FOR SELECT TO recording_ops USING (true);
+
 CREATE POLICY operators_read ON public.organizations FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON public.recording_upload_metrics FOR SELECT TO recording_ops USING (true);
@@ -1223,6 +1417,8 @@ CREATE POLICY operators_read ON public.recording_upload_metrics FOR SELECT TO re
 CREATE POLICY operators_read ON public.recording_upload_queue FOR SELECT TO recording_ops USING (true);
 
 ALTER TABLE public.organizations ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY own_announcement ON public.audit_log FOR SELECT TO recording_integrator USING (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = 'integration_announced'::text) AND (at > (now() - '00:05:00'::interval))));
 
 CREATE POLICY own_organization ON public.agents TO authenticated USING ((org_id = ( SELECT public.auth_org_id() AS auth_org_id))) WITH CHECK ((org_id = ( SELECT public.auth_org_id() AS auth_org_id)));
 
@@ -1267,6 +1463,7 @@ GRANT USAGE ON SCHEMA app TO recording_reporter;
 GRANT USAGE ON SCHEMA app TO recording_dispatcher;
 GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA app TO recording_refusal_reporter;
+GRANT USAGE ON SCHEMA app TO recording_integrator;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -1279,6 +1476,7 @@ GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO recording_operator_actions;
 GRANT USAGE ON SCHEMA public TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA public TO recording_refusal_reporter;
+GRANT USAGE ON SCHEMA public TO recording_integrator;
 
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
@@ -1286,11 +1484,16 @@ GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
 REVOKE ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) TO recording_refusal_reporter;
 
+REVOKE ALL ON FUNCTION app.name_integration(org_id uuid, reason text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
+GRANT ALL ON FUNCTION app.named_org_id() TO recording_integrator;
 
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
+
+REVOKE ALL ON FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
@@ -1298,11 +1501,16 @@ REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION app.refuse_unsealed(sealed bytea) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) TO recording_worker;
 
 REVOKE ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text, paused_s double precision, deaf_s double precision, leaving boolean) TO recording_worker;
+
+REVOKE ALL ON FUNCTION app.seal_key_id(sealed bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.seal_key_id(sealed bytea) TO recording_integrator;
 
 REVOKE ALL ON FUNCTION app.seconds_ago(s double precision) FROM PUBLIC;
 
@@ -1312,6 +1520,12 @@ REVOKE ALL ON FUNCTION app.task_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.task_org_id() TO recording_worker;
 
 REVOKE ALL ON FUNCTION app.touch_updated_at() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.announce_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.announce_integration(org_id uuid, provider text, reason text) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.announced_integration(org_id uuid, announcement bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.announced_integration(org_id uuid, announcement bigint) TO recording_ops;
 
 REVOKE ALL ON FUNCTION public.auth_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.auth_org_id() TO authenticated;
@@ -1325,11 +1539,20 @@ GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO reco
 REVOKE ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO call_handler;
 
+REVOKE ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) TO recording_ops;
 
+REVOKE ALL ON FUNCTION public.reseal_integration(org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reseal_integration(org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) TO recording_ops;
 
 GRANT SELECT ON TABLE app.grant_keys TO recording_grant_verifier;
 
@@ -1395,25 +1618,35 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agents TO authenticated;
 
 GRANT SELECT ON TABLE public.audit_log TO recording_ops;
 
+GRANT SELECT(id) ON TABLE public.audit_log TO recording_integrator;
+
+GRANT SELECT(at) ON TABLE public.audit_log TO recording_integrator;
+
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_refusal_reporter;
+GRANT SELECT(actor),INSERT(actor) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_refusal_reporter;
+GRANT SELECT(action),INSERT(action) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
+GRANT SELECT(subject_id),INSERT(subject_id) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_refusal_reporter;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_integrator;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
@@ -1491,20 +1724,34 @@ GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_o
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbound_agent_config TO authenticated;
 
+GRANT DELETE ON TABLE public.integrations TO recording_integrator;
+
 GRANT SELECT(id) ON TABLE public.integrations TO authenticated;
 GRANT SELECT(id) ON TABLE public.integrations TO recording_worker;
+GRANT SELECT(id) ON TABLE public.integrations TO recording_ops;
+GRANT SELECT(id) ON TABLE public.integrations TO recording_integrator;
 
 GRANT SELECT(org_id) ON TABLE public.integrations TO authenticated;
 GRANT SELECT(org_id) ON TABLE public.integrations TO recording_worker;
+GRANT SELECT(org_id) ON TABLE public.integrations TO recording_ops;
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.integrations TO recording_integrator;
 
 GRANT SELECT(provider) ON TABLE public.integrations TO authenticated;
 GRANT SELECT(provider) ON TABLE public.integrations TO recording_worker;
+GRANT SELECT(provider) ON TABLE public.integrations TO recording_ops;
+GRANT SELECT(provider),INSERT(provider) ON TABLE public.integrations TO recording_integrator;
 
 GRANT SELECT(sealed_credentials) ON TABLE public.integrations TO recording_worker;
+GRANT SELECT(sealed_credentials),INSERT(sealed_credentials),UPDATE(sealed_credentials) ON TABLE public.integrations TO recording_integrator;
 
 GRANT SELECT(created_at) ON TABLE public.integrations TO authenticated;
+GRANT SELECT(created_at) ON TABLE public.integrations TO recording_ops;
 
 GRANT SELECT(updated_at) ON TABLE public.integrations TO authenticated;
+GRANT SELECT(updated_at) ON TABLE public.integrations TO recording_ops;
+
+GRANT SELECT(key_id) ON TABLE public.integrations TO recording_ops;
+GRANT SELECT(key_id) ON TABLE public.integrations TO recording_integrator;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.knowledge_base TO authenticated;
 
@@ -1516,6 +1763,7 @@ GRANT SELECT ON TABLE public.organizations TO recording_ops;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_sweep_requester;
+GRANT SELECT(id) ON TABLE public.organizations TO recording_integrator;
 
 GRANT SELECT(status) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(status) ON TABLE public.organizations TO recording_sweep_requester;

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -100,6 +101,7 @@ class Integration(Base):
     org_id: Mapped[UUID] = org_id_column()
     provider: Mapped[str]
     sealed_credentials: Mapped[bytes | None]
+    key_id: Mapped[str | None] = mapped_column(Computed("app.seal_key_id(sealed_credentials)", persisted=True))
     created_at: Mapped[datetime] = now()
     updated_at: Mapped[datetime] = now()
 

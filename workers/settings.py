@@ -80,10 +80,11 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def load(cls) -> Self:
-        """Read this process's settings, or raise ``SettingsError`` that names everything that is wrong."""
+    def load(cls, **given: str) -> Self:
+        """Read this process's settings, but for those that are ``given`` by the names of their variables; or raise
+        ``SettingsError`` that names everything that is wrong."""
         try:
-            return cls()
+            return cls(**given)
         except ValidationError as error:
             raise SettingsError(cls._explain(error)) from None
 

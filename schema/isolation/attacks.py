@@ -28,8 +28,15 @@ _ALIKE = "another organisation's id and one that does not exist are refused alik
 _TRACE = {"org_id": "'{own_org}'", "actor": "session_user"}
 _OF_UPLOAD = {**_TRACE, "action": "'upload_retried'", "subject_id": "'{own_failed}'"}
 _OF_SWEEP = {**_TRACE, "action": "'sweep_requested'"}
+_OF_CREDENTIALS = {**_TRACE, "action": "'integration_set'"}
 _OF_REFUSAL = {"actor": "session_user", "action": "'grant_refused'"}
 _FALSE_TRACES: Mapping[str, tuple[tuple[str, Row], ...]] = {
+    roles.INTEGRATOR: (
+        ("of the other's", _OF_CREDENTIALS | {"org_id": "'{other_org}'"}),
+        ("of nobody's", _OF_CREDENTIALS | {"org_id": "NULL"}),
+        ("by somebody else", _OF_CREDENTIALS | {"actor": "'nobody'"}),
+        ("of something else", _OF_CREDENTIALS | {"action": "'upload_retried'"}),
+    ),
     roles.ACTIONS: (
         ("of the other's", _OF_UPLOAD | {"org_id": "'{other_org}'"}),
         ("of nobody's", _OF_UPLOAD | {"org_id": "NULL"}),
@@ -154,7 +161,8 @@ def _joins(role: Role, cast: Cast) -> Iterator[Cell]:
                 )
                 operation = f"SELECT joined to {left.table.name.partition('.')[2]}"
                 why = "a join shows what each of its tables shows"
-                yield _cell(cast, role.name, right.table.name, operation, statement, right.sees, why)
+                shown = NOTHING if left.sees == NOTHING else right.sees
+                yield _cell(cast, role.name, right.table.name, operation, statement, shown, why)
 
 
 def _effect(cast: Cast, effect: Effect) -> Cell:

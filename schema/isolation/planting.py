@@ -83,7 +83,7 @@ TABLES = (
         name="public.integrations",
         rows=({"id": "'{integration}'", "org_id": "'{org}'", "provider": "'vapi'", "sealed_credentials": "'sealed'"},),
         example={"org_id": "'{org}'", "provider": "'twilio'"},
-        changes={"provider": "'changed'"},
+        changes={"provider": "'changed'", "sealed_credentials": "'changed'"},
     ),
     Table(
         name="public.call_logs",

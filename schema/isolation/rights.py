@@ -160,6 +160,16 @@ ROLES = (
         },
     ),
     Role(
+        name=roles.INTEGRATOR,
+        proof=NAMED_ORG,
+        why="the owner of set_integration() and the like keeps credentials of the organisation that the call names",
+        reaches={
+            "public.audit_log": Reach(
+                sees=0, row={"org_id": "'{org}'", "actor": "session_user", "action": "'integration_announced'"}
+            )
+        },
+    ),
+    Role(
         name=roles.VERIFIER,
         scope="every",
         why="the owner of task_org_id() reads keys of grants, and no row of any organisation",

@@ -17,8 +17,9 @@ ACTIONS = "recording_operator_actions"
 REPORTER = "recording_reporter"
 REQUESTER = "recording_sweep_requester"
 REFUSALS = "recording_refusal_reporter"
+INTEGRATOR = "recording_integrator"
 
-DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS)
+DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR)
 """Own the SECURITY DEFINER functions and nothing else; nobody logs in as one."""
 
 RUNTIME = (*LOGINS, USER, ANONYMOUS)
@@ -44,7 +45,7 @@ APPEND_ONLY = ("public.audit_log",)
 
 SECRETS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("public.recording_upload_queue", "source_url"): (WORKER,),
-    ("public.integrations", "sealed_credentials"): (WORKER,),
+    ("public.integrations", "sealed_credentials"): (WORKER, INTEGRATOR),
     ("app.grant_keys", "inner_pad"): (VERIFIER,),
     ("app.grant_keys", "outer_pad"): (VERIFIER,),
 }
@@ -59,6 +60,11 @@ DEFINER_FUNCTIONS: Mapping[str, str] = {
     "public.retry_failed_upload": ACTIONS,
     "public.discard_failed_upload": ACTIONS,
     "public.request_storage_sweep": REQUESTER,
+    "public.set_integration": INTEGRATOR,
+    "public.announce_integration": INTEGRATOR,
+    "public.announced_integration": INTEGRATOR,
+    "public.reseal_integration": INTEGRATOR,
+    "public.remove_integration": INTEGRATOR,
 }
 """Every function that acts as its owner, and that owner."""
 
@@ -90,6 +96,7 @@ BOUND: Mapping[str, str] = {
     WORKER: "app.task_org_id",
     ENQUEUER: "app.enqueue_org_id",
     REQUESTER: "app.named_org_id",
+    INTEGRATOR: "app.named_org_id",
 }
 """Who sees one organisation, and the function that says which: each policy of theirs is that comparison."""
 
@@ -105,6 +112,15 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     ),
     (REQUESTER, "public.audit_log", "INSERT"): (
         f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text))"
+    ),
+    (INTEGRATOR, "public.audit_log", "INSERT"): (
+        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = ANY (ARRAY["
+        "'integration_set'::text, 'integration_announced'::text, 'integration_resealed'::text, "
+        "'integration_removed'::text])))"
+    ),
+    (INTEGRATOR, "public.audit_log", "SELECT"): (
+        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) "
+        "AND (action = 'integration_announced'::text) AND (at > (now() - '00:05:00'::interval)))"
     ),
     # One upload, whosever it is.
     (ACTIONS, "public.recording_upload_queue", "ALL"): f"(id = {_NAMED})",
@@ -126,6 +142,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (OPERATOR, "public.recording_upload_queue", "SELECT"): "true",
     (OPERATOR, "public.failed_recording_uploads", "SELECT"): "true",
     (OPERATOR, "public.recording_upload_metrics", "SELECT"): "true",
+    (OPERATOR, "public.integrations", "SELECT"): "true",
     (OPERATOR, "public.audit_log", "SELECT"): "true",
     (OPERATOR, "app.sweeps", "SELECT"): "true",
     (OPERATOR, "app.storage_findings", "SELECT"): "true",

@@ -8,6 +8,7 @@ from schema.lints.declared import (
     ANONYMOUS,
     DEFINERS,
     ENQUEUER,
+    INTEGRATOR,
     REFUSALS,
     REPORTER,
     REQUESTER,
@@ -78,6 +79,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.failed_recording_uploads": "SELECT",
         "public.recording_upload_metrics": "SELECT",
         "public.audit_log": "SELECT",
+        "public.integrations": "SELECT(id org_id provider key_id created_at updated_at)",
         "app.sweeps": "SELECT",
         "app.storage_findings": "SELECT",
         "app.workers": "SELECT",
@@ -119,9 +121,19 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.audit_log": "INSERT(actor action detail)",
     },
     VERIFIER: {"app.grant_keys": "SELECT"},
+    INTEGRATOR: {
+        "public.organizations": "SELECT(id)",
+        "public.integrations": (
+            "SELECT(id org_id provider sealed_credentials key_id) INSERT(org_id provider sealed_credentials) "
+            "UPDATE(sealed_credentials) DELETE"
+        ),
+        "public.audit_log": (
+            "SELECT(id at org_id actor action subject_id) INSERT(org_id actor action subject_id reason detail)"
+        ),
+    },
 }
 
-FUNCTIONS: Mapping[str, str] = {
+FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "public.auth_org_id": USER,
     "public.auth_user_id": USER,
     "app.task_org_id": WORKER,
@@ -133,8 +145,14 @@ FUNCTIONS: Mapping[str, str] = {
     "public.retry_failed_upload": OPERATOR,
     "public.discard_failed_upload": OPERATOR,
     "public.request_storage_sweep": OPERATOR,
+    "public.set_integration": OPERATOR,
+    "public.announce_integration": OPERATOR,
+    "public.announced_integration": OPERATOR,
+    "public.reseal_integration": OPERATOR,
+    "public.remove_integration": OPERATOR,
     "app.named_upload_id": ACTIONS,
-    "app.named_org_id": REQUESTER,
+    "app.named_org_id": (REQUESTER, INTEGRATOR),
+    "app.seal_key_id": INTEGRATOR,
 }
 """Who may call each; functions that are not here are called by triggers or by their owner's other functions."""
 
@@ -151,10 +169,18 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
         ACTIONS,
         REQUESTER,
         REFUSALS,
+        INTEGRATOR,
         OWNER,
     ),
 }
 """Who may name what is in them. PostgreSQL itself opens ``public`` to everybody; nobody has to close it."""
+
+
+def callers(function: str) -> tuple[str, ...]:
+    """Who may call it, besides its owner."""
+    found = FUNCTIONS.get(function, ())
+    return (found,) if isinstance(found, str) else found
+
 
 Line = tuple[str, str | None, str | None, str, str]
 
@@ -165,6 +191,6 @@ def declared() -> Iterator[Line]:
         for table, privileges in tables.items():
             for privilege, columns in _PRIVILEGE.findall(privileges):
                 yield from (("TABLE", table, column, role, privilege) for column in columns.split() or [None])
-    yield from (("FUNCTION", function, None, role, "EXECUTE") for function, role in FUNCTIONS.items())
+    yield from (("FUNCTION", function, None, role, "EXECUTE") for function in FUNCTIONS for role in callers(function))
     yield from (("SCHEMA", schema, None, role, "USAGE") for schema, roles in SCHEMAS.items() for role in roles)
     yield "SCHEMA", "public", None, OWNER, "CREATE"

@@ -128,6 +128,29 @@ def test_credentials_that_do_not_fit_are_for_the_operator(
     assert clinic.attempt(upload) == ("failed", code)
 
 
+@pytest.mark.parametrize("copied_to", ["another organisation", "another provider"])
+def test_a_sealed_value_that_was_copied_is_no_credentials_where_it_lies(
+    clinic: Clinic, provider: Provider, monkeypatch: pytest.MonkeyPatch, copied_to: str
+) -> None:
+    """By somebody who may write to the table: the worker does not open it, and sends nothing to anybody."""
+    at(provider, monkeypatch)
+    clinic.integrate("twilio", Credentials(username="AC123", secret="token"))
+    org_id = clinic.database.organisation() if copied_to == "another organisation" else clinic.org_id
+    name = "vapi" if copied_to == "another provider" else "twilio"
+    clinic.database.run(
+        "INSERT INTO integrations (org_id, provider, sealed_credentials) "
+        "SELECT %s, %s, sealed_credentials FROM integrations WHERE org_id = %s",
+        *(org_id, name, clinic.org_id),
+    )
+    url = provider.add("/Recordings/RE4.wav", Recording(1, 30_000))
+    upload = clinic.database.enqueue(org_id, provider=name, source_url=url).upload_id
+    clinic.org_id = org_id
+    assert clinic.attempt(upload) == ("failed", "credentials_missing")
+    assert not provider.log
+    told = clinic.database.one("SELECT error_message FROM failed_recording_uploads WHERE upload_id = %s", upload)
+    assert "do not open" in told
+
+
 def test_vapi_gives_another_short_lived_url_at_each_attempt_and_the_key_stays_behind(
     clinic: Clinic, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ import typer
 from tests.database import Database
 from workers import errors, settings
 from workers.cli import app
-from workers.credentials import Credentials, SealKey, unseal
 from workers.states import Outcome, Status
 
 ROOT = Path(__file__).parents[2]
@@ -293,15 +292,6 @@ def test_the_queries_for_operators_run_with_their_login(shared: Database) -> Non
     with shared.connect("recording_ops") as connection:
         for query in queries:
             connection.execute(query.replace("%", "%%"))
-
-
-def test_an_administrator_stores_credentials(shared: Database) -> None:
-    org, key = shared.organisation(), SealKey.generate()
-    known = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "hush", "RECORDINGS_SEAL_KEY": key.text}
-    for _ in range(2):
-        run_python(snippet("docs/operations.md", "seal"), DATABASE_URL=shared.url(), ORG_ID=str(org), **known)
-    sealed = shared.one("SELECT sealed_credentials FROM integrations WHERE org_id = %s AND provider = 'twilio'", org)
-    assert unseal([key], org, "twilio", sealed) == Credentials(username="AC1", secret="hush")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

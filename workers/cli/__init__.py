@@ -2,7 +2,21 @@
 
 import typer
 
-from workers.cli import demo, dispatcher, doctor, enqueue, failures, flower, keys, migrate, orgs, status, storage, up
+from workers.cli import (
+    demo,
+    dispatcher,
+    doctor,
+    enqueue,
+    failures,
+    flower,
+    integrations,
+    keys,
+    migrate,
+    orgs,
+    status,
+    storage,
+    up,
+)
 from workers.cli.faults import plainly
 
 app = typer.Typer(
@@ -26,6 +40,7 @@ app.command()(flower.flower)
 app.add_typer(failures.app, name="failures")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(integrations.app, name="integrations")
 app.add_typer(storage.app, name="storage")
 
 

@@ -1,6 +1,7 @@
 """Where recordings come from: one adapter a provider, one fetcher for all of them.
 
-A new provider is a file with a class that has ``request``, and a line in ``ADAPTERS``.
+A new provider is a file with a class that has ``request``, and a line in ``ADAPTERS``; one that wants credentials has
+``fault`` and ``probe`` too, and its line in ``ACCOUNTS``.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from typing import Protocol
 from workers.credentials import Credentials
 from workers.sources.fetcher import Fetcher
 from workers.sources.https import Https
+from workers.sources.probe import Probe
 from workers.sources.request import Request
 from workers.sources.twilio import Twilio
 from workers.sources.vapi import Vapi
 from workers.uploads import Upload
 
-__all__ = ["ADAPTERS", "Adapter", "Fetcher", "Https", "Request", "Twilio", "Vapi", "resolve"]
+__all__ = ["ACCOUNTS", "ADAPTERS", "Account", "Adapter", "Fetcher", "Https", "Request", "Twilio", "Vapi", "resolve"]
 
 
 class Adapter(Protocol):
@@ -23,7 +25,18 @@ class Adapter(Protocol):
         """How to fetch this upload's recording. Pure: nothing is looked up or sent."""
 
 
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"https": Https(), "twilio": Twilio(), "vapi": Vapi()})
+class Account(Adapter, Protocol):
+    """A provider that credentials can be stored for."""
+
+    def fault(self, credentials: Credentials) -> str | None:
+        """Why these cannot be credentials of this provider, or None. Nothing is asked."""
+
+    def probe(self, credentials: Credentials) -> Probe:
+        """What to ask to see whether the provider knows them."""
+
+
+ACCOUNTS: Mapping[str, Account] = MappingProxyType({"twilio": Twilio(), "vapi": Vapi()})
+ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"https": Https(), **ACCOUNTS})
 
 
 def resolve(upload: Upload, credentials: Credentials | None, *, adapters: Mapping[str, Adapter] = ADAPTERS) -> Request:

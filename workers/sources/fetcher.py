@@ -20,7 +20,6 @@ from workers.sources.request import Request
 from workers.sources.target import Origin, Target
 from workers.wire import Shelf, Wire
 
-MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WORTH_DRAINING = 16 * 1024
 
@@ -49,7 +48,7 @@ class Fetcher:
         timeouts' sum or so, so that a lease is not lost to a provider that leads around."""
         target, expires_at = Target.parse(request.url), monotonic() + self._open_within_s
         authorization = request.authorization_for(target.origin.host)
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range(request.redirects + 1):
             wire, response = self._ask(target, authorization, {}, expires_at)
             if response.status not in _REDIRECTS:
                 return self._body(request, target, authorization, wire, response)

@@ -24,6 +24,7 @@ _MEANINGS: Mapping[int, type[AttemptError]] = MappingProxyType(
     {202: SourceNotReady, 410: SourceGone, 425: SourceNotReady, 451: SourceGone, _TOO_MANY: SourceThrottled}
 )
 _LONGEST_WAIT_S = 86_400.0
+MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Request:
     authorization_hosts: tuple[str, ...] = ()
     not_found: type[AttemptError] = SourceGone
     refused: type[AttemptError] = SourceForbidden
+    redirects: int = MAX_REDIRECTS
 
     def authorization_for(self, host: str) -> str | None:
         own = any(host == name or (name.startswith(".") and host.endswith(name)) for name in self.authorization_hosts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from workers.credentials import Credentials
 from workers.errors import CredentialsMissing, SourceForbidden, SourceNotReady
+from workers.sources.probe import Probe
 from workers.sources.request import Request
 from workers.uploads import Upload
 
@@ -27,4 +28,16 @@ class Vapi:
             authorization_hosts=self.hosts,
             not_found=SourceNotReady,
             refused=SourceForbidden,
+        )
+
+    def fault(self, credentials: Credentials) -> str | None:
+        """What is wrong with credentials that nobody has tried yet."""
+        return "Vapi has no username: its secret is the private API key" if credentials.username is not None else None
+
+    def probe(self, credentials: Credentials) -> Probe:
+        """One assistant at most: no calls, and so nothing of anybody's."""
+        return Probe(
+            f"{self.api}/assistant?limit=1",
+            authorization=f"Bearer {credentials.secret}",
+            authorization_hosts=self.hosts,
         )

@@ -75,6 +75,27 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
         ("leaves no trace", "INSERT INTO public.audit_log", None),
         ("takes a suspended organisation", "IF status IS DISTINCT FROM 'active' THEN", "IF status IS NULL THEN"),
     ),
+    "public.set_integration": (
+        ("leaves no trace", "PERFORM app.note_integration(", None),
+        ("takes a plain secret", "PERFORM app.refuse_unsealed(", None),
+    ),
+    "public.announce_integration": (("leaves no trace", "PERFORM app.note_integration(", None),),
+    "public.announced_integration": (("believes what is not committed", " AND a.at < now()", ""),),
+    "public.reseal_integration": (
+        ("leaves no trace", "PERFORM app.note_integration(", None),
+        ("takes a plain secret", "PERFORM app.refuse_unsealed(", None),
+        (
+            "overwrites what is newer",
+            "ELSIF before.sealed_credentials IS DISTINCT FROM reseal_integration.replaces THEN",
+            "ELSIF false THEN",
+        ),
+    ),
+    "public.remove_integration": (("leaves no trace", "PERFORM app.note_integration(", None),),
+    "app.name_integration": (
+        ("needs no reason", "IF coalesce(name_integration.reason, '') !~ '\\S' OR", "IF"),
+        ("names no organisation", "PERFORM set_config('app.named_org_id'", None),
+    ),
+    "app.refuse_unsealed": (("refuses nothing", "RAISE EXCEPTION", "RETURN; RAISE EXCEPTION"),),
     "app.refuse_org_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN NEW; RAISE EXCEPTION"),),
     "app.refuse_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN coalesce(NEW, OLD); RAISE EXCEPTION"),),
     "app.touch_updated_at": (("touches nothing", "NEW.updated_at := pg_catalog.now();", ""),),
@@ -91,6 +112,8 @@ PLAIN: Mapping[str, str] = {
     "app.named_org_id": "the same",
     "app.named_upload_id": "the same",
     "app.note_upload_action": "one INSERT, whose absence is made above, where it is called",
+    "app.note_integration": "one INSERT, whose absence is made above, where it is called",
+    "app.seal_key_id": "reads the head of a value; what is no such head is refused by app.refuse_unsealed, above",
     "app.report_worker": "no organisation's data",
     "app.seconds_ago": "arithmetic",
 }

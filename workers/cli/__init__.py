@@ -16,6 +16,7 @@ from workers.cli import (
     status,
     storage,
     up,
+    verify_isolation,
 )
 from workers.cli.faults import plainly
 
@@ -35,6 +36,7 @@ app.command()(migrate.migrate)
 app.command()(enqueue.enqueue)
 app.command()(status.status)
 app.command()(doctor.doctor)
+app.command()(verify_isolation.verify_isolation)
 app.command()(dispatcher.dispatcher)
 app.command()(flower.flower)
 app.add_typer(failures.app, name="failures")

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import psycopg
 
+from schema.isolation import CannotAsk
 from schema.pooler import TransactionPoolerError
 from schema.roles import UnsafeLoginError
 from workers.embedded.errors import EmbeddedError
@@ -26,7 +27,7 @@ def _exit(message: str, code: int) -> NoReturn:
 def plainly() -> Iterator[None]:
     try:
         yield
-    except (SettingsError, TransactionPoolerError, UnsafeLoginError) as error:
+    except (CannotAsk, SettingsError, TransactionPoolerError, UnsafeLoginError) as error:
         _exit(str(error), 2)
     except EmbeddedError as error:
         _exit(str(error), 1)

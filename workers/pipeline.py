@@ -12,9 +12,12 @@ from workers.drain import Drain
 from workers.queue import Queue
 from workers.refused import Refusals
 from workers.retry import RetryPolicy
+from workers.role import Role
+from workers.s3_client import sts_client
 from workers.settings import WorkerSettings
 from workers.sources import Fetcher
 from workers.store import Store
+from workers.stores import RoleStores, Storage
 from workers.sweeper import Sweeper
 from workers.upload import Uploader
 
@@ -47,11 +50,11 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
     )
 
 
-def _store(settings: WorkerSettings, slots: int) -> Store:
+def _store(settings: WorkerSettings, slots: int) -> Storage:
     # Silence of the store ends the attempt before it ends the lease, which would count as the worker's death: twice
     # this, for boto3 asks twice, within the two thirds that are left of a lease when it was renewed last.
     patience_s = max(3.0, settings.lease_s / 4)
-    return Store(
+    store = Store(
         bucket=settings.bucket,
         endpoint_url=settings.s3_endpoint_url,
         region=settings.region,
@@ -59,6 +62,10 @@ def _store(settings: WorkerSettings, slots: int) -> Store:
         max_connections=slots * 2,
         timeout_s=min(30.0, patience_s),
     )
+    if settings.s3_role_arn is None:
+        return store
+    sts = sts_client(region=settings.region, timeout_s=min(30.0, patience_s))
+    return RoleStores(store, Role(sts, settings.s3_role_arn, settings.bucket, settings.sse))
 
 
 def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:

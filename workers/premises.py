@@ -15,10 +15,9 @@ from uuid import UUID
 from workers.errors import IntegrityMismatch
 from workers.multipart import encryption_arguments
 from workers.refusals import ObjectExists, translated
-from workers.store import SINGLE_LIMIT, Store, whole_sha256
+from workers.store import SINGLE_LIMIT, Store, look, whole_sha256
 from workers.sweep import Kept, Listed, Unfinished
-
-QUARANTINE = "quarantine/"
+from workers.territory import QUARANTINE, Territory
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +39,29 @@ class Premises:
     org_id: UUID
 
     @property
-    def prefix(self) -> str:
-        return f"{self.org_id}/"
+    def territory(self) -> Territory:
+        return Territory(self.org_id)
 
     def holds(self, key: str) -> bool:
-        return key.startswith(self.prefix)
+        return self.territory.holds(key)
 
     def objects(self, after: str = "") -> Iterator[Listed]:
         """The organisation's objects behind the key ``after``, a page at a time."""
         for page in self._pages("list_objects_v2", StartAfter=after):
             for entry in page.get("Contents", ()):
-                yield Listed(self._own(entry["Key"]), entry["Size"], entry["LastModified"])
+                yield Listed(self.territory.listed(entry["Key"]), entry["Size"], entry["LastModified"])
 
     def unfinished(self) -> Iterator[Unfinished]:
         """Its multipart uploads that are not at their end."""
         for page in self._pages("list_multipart_uploads"):
             for entry in page.get("Uploads", ()):
-                yield Unfinished(self._own(entry["Key"]), entry["UploadId"], entry["Initiated"])
+                yield Unfinished(self.territory.listed(entry["Key"]), entry["UploadId"], entry["Initiated"])
 
     def _pages(self, operation: str, **more: Any) -> Iterator[Any]:
         with translated():
-            yield from self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=self.prefix, **more)
+            yield from self._client.get_paginator(operation).paginate(
+                Bucket=self._bucket, Prefix=self.territory.prefix, **more
+            )
 
     def head(self, key: str) -> Held | None:
         return self._head(self._own(key))
@@ -128,13 +129,9 @@ class Premises:
         return (held.sha256 or self._read(source)) == (copied.sha256 or self._read(target))
 
     def _head(self, key: str) -> Held | None:
-        with translated():
-            try:
-                found = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-            except self._client.exceptions.ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return None
-                raise
+        found = look(self._client, self._bucket, key)
+        if found is None:
+            return None
         return Held(found["ContentLength"], found.get("ChecksumSHA256"), found["ETag"])
 
     def _read(self, key: str) -> str:
@@ -144,10 +141,7 @@ class Premises:
         return digest.hexdigest()
 
     def _own(self, key: str) -> str:
-        if not self.holds(key):
-            message = "a key outside the organisation's part of the bucket"
-            raise ValueError(message)
-        return key
+        return self.territory.own(key)
 
     @property
     def _client(self) -> Any:

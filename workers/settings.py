@@ -166,6 +166,9 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     bucket: str = _variable("RECORDINGS_BUCKET", min_length=3)
     s3_endpoint_url: str | None = _variable("AWS_ENDPOINT_URL_S3", default=None, pattern=r"^https?://")
     region: str | None = _variable("AWS_DEFAULT_REGION", default=None)
+    s3_role_arn: str | None = _variable(
+        "RECORDINGS_S3_ROLE_ARN", default=None, pattern=r"^arn:aws[a-z-]*:iam::(\d{12}:)?role/[\w+=,.@/-]+$"
+    )
     sse: str | None = _variable("RECORDINGS_SSE", default=None, pattern=r"^(AES256|aws:kms(:.+)?)$")
     seal_key: SealKeyText | None = _variable("RECORDINGS_SEAL_KEY", default=None)
     private_source_networks: Networks = _variable("RECORDINGS_PRIVATE_SOURCE_NETWORKS", default=())

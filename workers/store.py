@@ -5,13 +5,18 @@ Small and known: one PUT (put.py). Unknown or huge: parts (multipart.py). Everyt
 
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Self
+from uuid import UUID
 
 import boto3
 import botocore.session
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
 
 from workers.bucket import Bucket
@@ -21,6 +26,7 @@ from workers.payload import Payload
 from workers.put import SinglePut
 from workers.refusals import ObjectExists, translated
 from workers.s3_client import s3_client
+from workers.territory import Territory
 from workers.wire import Shelf
 
 SINGLE_LIMIT = 5_000_000_000
@@ -41,7 +47,11 @@ class Stored:
 
 class Store:
     """One for a whole process, for all threads: it holds the connections. Credentials come by boto3's own chain and are
-    refreshed as they age; the endpoint from the argument, or by boto3's chain (AWS_ENDPOINT_URL_S3)."""
+    refreshed as they age; the endpoint from the argument, or by boto3's chain (AWS_ENDPOINT_URL_S3).
+
+    ``within`` gives it to one organisation. Then every key is looked at before the store is asked."""
+
+    territory: Territory | None = None
 
     def __init__(
         self,
@@ -55,19 +65,18 @@ class Store:
         timeout_s: float = 30.0,
     ) -> None:
         self.bucket, self.sse = bucket, sse
-        core = botocore.session.get_session()
-        session = boto3.session.Session(botocore_session=core)
-        self._client = s3_client(
-            session,
+        self._core = botocore.session.get_session()
+        self._dial = partial(
+            s3_client,
             endpoint_url=endpoint_url,
             region=region,
             max_connections=max_connections,
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        place = Bucket.at(self._client.meta.endpoint_url, bucket, self._client.meta.region_name)
-        ca_file = get_cert_path(core.get_config_variable("ca_bundle") or True)
-        self._shelf = Shelf(places=max_connections)
+        place = Bucket.at(self.client.meta.endpoint_url, bucket, self.client.meta.region_name)
+        ca_file = get_cert_path(self._core.get_config_variable("ca_bundle") or True)
+        core, self._shelf = self._core, Shelf(places=max_connections)
         self._single = SinglePut(
             bucket=place,
             credentials=lambda: (found := core.get_credentials()) and found.get_frozen_credentials(),
@@ -77,12 +86,37 @@ class Store:
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        self._multipart = Multipart(self._client, bucket, sse)
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's, for what is not the way of an upload (premises.py). Threads may share it."""
+        return self._dial(boto3.session.Session(botocore_session=self._core))
+
+    def within(self, org_id: UUID, credentials: RefreshableCredentials | None = None) -> Self:
+        """The same store, on the same connections, for one organisation's keys: any other raises ``OutsideTerritory``.
+        With ``credentials`` nothing is asked with any others."""
+        bound, parts = copy(self), vars(self)
+        change: dict[str, Any] = {"territory": Territory(org_id)}
+        if credentials is not None:
+            core = botocore.session.get_session()
+            # What boto3 knows of S3 is read from a large file: once a process.
+            core.register_component("data_loader", self._core.get_component("data_loader"))
+            core._credentials = credentials  # noqa: SLF001 - botocore has no other door for those that refresh
+            single = replace(self._single, credentials=credentials.get_frozen_credentials)
+            change |= {"_core": core, "_single": single}
+            parts = {name: part for name, part in parts.items() if name != "client"}
+        vars(bound).clear()
+        vars(bound).update(parts | change)
+        return bound
+
+    def _own(self, key: str) -> str:
+        return key if self.territory is None else self.territory.reach(key)
 
     def put(self, key: str, content_type: str, payload: Payload) -> None:
         """Create the object, proven equal to the payload; an equal object that is there already is as good. Nothing is
         stored if this raises: errors of the payload's own as they are, StoreDenied, StoreThrottled, StoreUnavailable,
         IntegrityMismatch (also if a different object has the key)."""
+        self._own(key)
         try:
             is_proven = self._create(key, content_type, payload)
         except ObjectExists:
@@ -97,7 +131,7 @@ class Store:
         first = next(parts)
         if isinstance(first, memoryview):  # the only part, and short: its length is known now
             return self._single.put(key, content_type, Payload(iter((first,)), length=len(first)))
-        self._multipart.put(key, content_type, chain((first,), parts))
+        Multipart(self.client, self.bucket, self.sse).put(key, content_type, chain((first,), parts))
         return True
 
     def _compare(self, key: str, payload: Payload) -> None:
@@ -118,13 +152,9 @@ class Store:
 
     def head(self, key: str) -> Stored | None:
         """What is stored under this key, None if nothing is."""
-        with translated():
-            try:
-                found = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
-            except self._client.exceptions.ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return None
-                raise
+        found = look(self.client, self.bucket, self._own(key))
+        if found is None:
+            return None
         return Stored(
             key, found["ContentLength"], found.get("ContentType", ""), whole_sha256(found.get("ChecksumSHA256"))
         )
@@ -132,7 +162,7 @@ class Store:
     def get(self, key: str) -> Iterator[bytes]:
         """The object's bytes, a MiB at a time."""
         with translated():
-            body = self._client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            body = self.client.get_object(Bucket=self.bucket, Key=self._own(key))["Body"]
             try:
                 yield from body.iter_chunks(_BUFFER)
             finally:
@@ -141,29 +171,46 @@ class Store:
     def list(self, prefix: str) -> Iterator[str]:
         """Every key that begins so, in order."""
         with translated():
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            prefix = prefix if self.territory is None else self.territory.listed(prefix)
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
-
-    @property
-    def client(self) -> Any:
-        """boto3's, for what is not the way of an upload (premises.py). Threads may share it."""
-        return self._client
 
     def check(self) -> None:
         """Raises StoreDenied or StoreUnavailable if the bucket cannot be reached with these credentials."""
         with translated():
-            self._client.head_bucket(Bucket=self.bucket)
+            if self.territory is None:
+                self.client.head_bucket(Bucket=self.bucket)
+            else:  # all that one organisation's credentials may ask
+                self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.territory.prefix, MaxKeys=1)
 
     def close(self) -> None:
         self._shelf.close()
-        self._client.close()
+        self.client.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def look(client: Any, bucket: str, key: str) -> Any:
+    """S3's answer to a HEAD; None if nothing has this key. Raises errors of the store."""
+    with translated():
+        try:
+            return client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            # Who may list under a prefix only, as with a role, is told 403 of what is not there; a listing tells.
+            if status == 404 or (status == 403 and not _is_listed(client, bucket, key)):
+                return None
+            raise
+
+
+def _is_listed(client: Any, bucket: str, key: str) -> bool:
+    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", ())
+    return any(entry["Key"] == key for entry in found)
 
 
 def whole_sha256(checksum: str | None) -> str | None:

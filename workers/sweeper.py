@@ -22,7 +22,7 @@ from workers.intake import Refused
 from workers.premises import Premises
 from workers.refused import Refusals
 from workers.remedies import Remedies
-from workers.store import Store
+from workers.stores import Storage
 from workers.sweep import Kept, is_old, side_by_side
 from workers.telemetry import log
 
@@ -42,7 +42,7 @@ class Sweeper:
 
     engine: Engine
     refusals: Refusals
-    store: Store
+    store: Storage
     drain: Drain
     lease: timedelta
     grace: timedelta
@@ -70,7 +70,7 @@ class Sweeper:
 class _Slice:
     def __init__(self, sweeper: Sweeper, findings: Findings, turn: Turn) -> None:
         self.sweeper, self.findings, self.turn = sweeper, findings, turn
-        self.premises = Premises(sweeper.store, turn.org_id)
+        self.premises = Premises(sweeper.store.within(turn.org_id), turn.org_id)
         self.remedies = Remedies(
             findings=findings,
             premises=self.premises,

@@ -23,7 +23,7 @@ from workers.queue import Queue
 from workers.refused import Refusals
 from workers.retry import Decision, RetryPolicy, decide
 from workers.sources import Fetcher, resolve
-from workers.store import Store
+from workers.stores import Storage
 from workers.telemetry import log
 from workers.uploads import Copied, Upload
 
@@ -42,7 +42,7 @@ class Uploader:
     queue: Queue
     refusals: Refusals
     fetcher: Fetcher
-    store: Store
+    store: Storage
     circuit: Circuit
     limits: Limits
     policy: RetryPolicy
@@ -127,7 +127,7 @@ class _Attempt:
                 self.upload,
                 request,
                 fetcher=worker.fetcher,
-                store=worker.store,
+                store=worker.store.within(self.upload.org_id),
                 limits=worker.limits,
                 heartbeat=heartbeat,
             )

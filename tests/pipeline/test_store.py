@@ -118,7 +118,7 @@ def test_an_interrupted_upload_in_parts_is_aborted(store: Store, key: str) -> No
     with pytest.raises(errors.LeaseLost):
         store.put(key, "audio/wav", Payload(endless()))
     assert gone(store, key)
-    uploads = store._client.list_multipart_uploads(Bucket=store.bucket, Prefix=key)
+    uploads = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=key)
     assert not uploads.get("Uploads")
 
 
@@ -130,7 +130,7 @@ def test_a_body_that_ends_before_its_length_leaves_no_object(store: Store, key: 
 
 def test_the_store_serves_the_content_type_and_no_coding(store: Store, key: str) -> None:
     store.put(key, "audio/mpeg", payload(b"x" * 100))
-    found = store._client.head_object(Bucket=store.bucket, Key=key)
+    found = store.client.head_object(Bucket=store.bucket, Key=key)
     assert found["ContentType"] == "audio/mpeg"
     assert "ContentEncoding" not in found
 

@@ -11,9 +11,10 @@ from tests.database import Database
 from tests.pipeline.s3_server import S3Server, payload
 from tests.pipeline.yard import AUDIO, Yard
 from workers import sweeper as sweeper_module
-from workers.premises import QUARANTINE, Held, Premises
+from workers.premises import Held, Premises
 from workers.store import Store
 from workers.sweep import Kept, Unfinished
+from workers.territory import QUARANTINE
 from workers.uploads import object_key
 
 

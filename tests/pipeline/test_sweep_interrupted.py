@@ -14,8 +14,8 @@ from tests.pipeline.yard import AUDIO, Yard
 from workers import sweeper as sweeper_module
 from workers.drain import Drain
 from workers.findings import Findings
-from workers.premises import QUARANTINE
 from workers.store import Store
+from workers.territory import QUARANTINE
 from workers.uploads import object_key
 
 CALLS = {"head_object", "copy_object", "delete_object", "abort_multipart_upload"}
@@ -51,7 +51,9 @@ def watched(store: Store, before: Callable[[str], None], after: Callable[[str], 
 
             return call
 
-    return SimpleNamespace(client=Client(), bucket=store.bucket, sse=store.sse, get=store.get)
+    seen = SimpleNamespace(client=Client(), bucket=store.bucket, sse=store.sse, get=store.get)
+    seen.within = lambda _: seen
+    return seen
 
 
 def killing(store: Store, at: int, *, once_done: bool) -> Any:

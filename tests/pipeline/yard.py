@@ -11,12 +11,12 @@ from tests.desk import COPIED, Desk
 from tests.pipeline.s3_server import payload
 from workers.drain import Drain
 from workers.errors import SourceGone
-from workers.premises import QUARANTINE
 from workers.refused import Refusals
 from workers.retry import GiveUp
 from workers.storage_report import Finding, is_swept, read_findings, request_sweep
 from workers.store import Store
 from workers.sweeper import Sweeper
+from workers.territory import QUARANTINE
 from workers.upkeep import Rota
 from workers.uploads import Upload, object_key
 

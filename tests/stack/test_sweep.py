@@ -11,9 +11,9 @@ from tests.pipeline.s3_server import payload
 from tests.stack.conftest import RunningStack, recordings
 from tests.waiting import until
 from workers.demo.behaviours import no_length, slow
-from workers.premises import QUARANTINE
 from workers.store import Store
 from workers.sweep import upload_of
+from workers.territory import QUARANTINE
 
 pytestmark = pytest.mark.stack
 

@@ -86,19 +86,27 @@ BAD = "hunter2hunter2"
         (WorkerSettings, "RECORDINGS_MAX_BYTES", "-1"),
         (WorkerSettings, "RECORDINGS_SSE", BAD),
         (WorkerSettings, "AWS_ENDPOINT_URL_S3", BAD),
+        (WorkerSettings, "RECORDINGS_S3_ROLE_ARN", BAD),
         (DispatcherSettings, "RECORDINGS_GRANT_KEY", BAD),
         (DispatcherSettings, "RECORDINGS_DISPATCH_WINDOW", "0"),
         (DispatcherSettings, "RECORDINGS_MAX_IN_FLIGHT", "many"),
         (MigrateSettings, "RECORDINGS_GRANT_KEY", BAD),
         (FlowerSettings, "FLOWER_BASIC_AUTH", BAD),
         (FlowerSettings, "FLOWER_BASIC_AUTH", "user:short"),
+        (FlowerSettings, "FLOWER_BASIC_AUTH", "user:Change-Me-12345"),
+        (FlowerSettings, "FLOWER_BASIC_AUTH", "nurse:nurse-nurse-2026"),
+        (FlowerSettings, "FLOWER_BASIC_AUTH", "user:abababababababab"),
+        (FlowerSettings, "FLOWER_BASIC_AUTH", "user:a-quite-long-one,other:x"),
+        (FlowerSettings, "FLOWER_COOKIE_SECRET", "secret-secret-secret-secret-secret-2"),
+        (FlowerSettings, "FLOWER_COOKIE_SECRET", BAD),
+        (FlowerSettings, "FLOWER_AUTH", "a@b.example"),
         (FlowerSettings, "FLOWER_PORT", "70000"),
     ],
 )
 def test_a_bad_value_is_said_by_its_name_and_not_repeated(
     environment: pytest.MonkeyPatch, settings: type[Settings], name: str, bad: str
 ) -> None:
-    given(environment, WORKER | DISPATCHER | {"FLOWER_BASIC_AUTH": "user:a-long-password"} | {name: bad})
+    given(environment, WORKER | DISPATCHER | {"FLOWER_BASIC_AUTH": "user:a-quite-long-one"} | {name: bad})
     said = refusal(settings)
     assert f"  {name}: " in said
     assert said.count("\n") == 2
@@ -141,3 +149,45 @@ def test_every_spelling_of_a_database_url_fits_every_library(environment: pytest
 def test_a_process_reads_no_others_settings(environment: pytest.MonkeyPatch) -> None:
     given(environment, WORKER | {"RECORDINGS_GRANT_KEY": BAD, "FLOWER_PORT": BAD})
     assert not hasattr(WorkerSettings.load(), "grant_key")
+
+
+OAUTH = {
+    "REDIS_URL": REDIS,
+    "FLOWER_AUTH_PROVIDER": "flower.views.auth.OktaLoginHandler",
+    "FLOWER_AUTH": "a@clinic.example|b@clinic.example",
+    "FLOWER_OAUTH2_KEY": "client",
+    "FLOWER_OAUTH2_SECRET": "hush",
+    "FLOWER_OAUTH2_REDIRECT_URI": "https://flower.example/login",
+    "FLOWER_OAUTH2_OKTA_BASE_URL": "https://okta.example/oauth2",
+}
+
+
+def test_oauth_is_enough_of_a_login_for_flower(environment: pytest.MonkeyPatch) -> None:
+    given(environment, OAUTH)
+    assert FlowerSettings.load().basic_auth is None
+
+
+@pytest.mark.parametrize("name", [name for name in OAUTH if name not in ("REDIS_URL", "FLOWER_AUTH_PROVIDER")])
+def test_half_of_oauth_is_none(environment: pytest.MonkeyPatch, name: str) -> None:
+    """Without FLOWER_AUTH alone, Flower would let everybody in."""
+    given(environment, OAUTH | {name: ""})
+    assert refusal(FlowerSettings).count("\n") == 2
+    assert f"{name}: is not set" in refusal(FlowerSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("FLOWER_AUTH_PROVIDER", "flower.views.error.NotFoundErrorHandler"),
+        ("FLOWER_AUTH", ".*"),
+        ("FLOWER_AUTH", ".*@.*"),
+        ("FLOWER_AUTH", ".*@gmail.com"),
+        ("FLOWER_AUTH", "clinic.example"),
+        ("FLOWER_AUTH", "a@clinic.example|"),
+        ("FLOWER_OAUTH2_REDIRECT_URI", "http://flower.example/login"),
+        ("FLOWER_OAUTH2_OKTA_BASE_URL", "http://okta.example"),
+    ],
+)
+def test_oauth_that_lets_in_whom_nobody_named_is_refused(environment: pytest.MonkeyPatch, name: str, bad: str) -> None:
+    given(environment, OAUTH | {name: bad})
+    assert f"  {name}: " in refusal(FlowerSettings)

@@ -9,8 +9,9 @@ from schema import roles as logins
 from schema.isolation.cast import Cast
 from schema.isolation.cells import listed
 from schema.isolation.contexts import OWN, contexts
+from schema.isolation.effects import EFFECTS, Effect
 from schema.isolation.expectation import Cell, Expectation
-from schema.isolation.functions import CALLS, EFFECTS, Effect, may_call
+from schema.isolation.functions import CALLS, may_call
 from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, NULL, Outcome
 from schema.isolation.planting import TABLES, Row, Table
 from schema.isolation.rights import ROLES, Role

@@ -13,7 +13,7 @@ _UUIDS = (
     *("org", "user", "colleague", "agent", "lead", "knowledge", "config", "integration", "call", "spare_call"),
     *("pending", "processing", "completed", "failed", "failure", "recovered", "download", "colleagues"),
 )
-_NUMBERS = ("metric", "entry", "finding")
+_NUMBERS = ("metric", "finding", "entry", "announced", "by_another", "stale")
 
 
 @dataclass(frozen=True, slots=True)

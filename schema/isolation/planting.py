@@ -18,6 +18,14 @@ _DONE = {
 _ASSISTANT = {"provider": "'vapi'", "provider_agent_id": "'assistant'"}
 _FAILURE = {**_CALL, "error_code": "'source_gone'", "error_message": "'gone'"}
 _DOWNLOAD = {**_CALL, "reason": "'a patient asked'"}
+# Of a moment ago, for an announcement counts from the next transaction on.
+_TRACE = {
+    "org_id": "'{org}'",
+    "actor": "session_user",
+    "subject_id": "'{integration}'",
+    "at": "now() - interval '1 second'",
+}
+_ANNOUNCED = {**_TRACE, "action": "'integration_announced'"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +174,12 @@ TABLES = (
     ),
     Table(
         name="public.audit_log",
-        rows=({"id": "{entry}", "org_id": "'{org}'", "actor": "'isolation'", "action": "'planted'"},),
+        rows=(
+            {**_TRACE, "id": "{entry}", "action": "'planted'"},
+            {**_ANNOUNCED, "id": "{announced}"},
+            {**_ANNOUNCED, "id": "{by_another}", "actor": "'somebody else'"},
+            {**_ANNOUNCED, "id": "{stale}", "at": "now() - interval '1 hour'"},
+        ),
         example={"org_id": "'{org}'", "actor": "session_user", "action": "'upload_retried'"},
         changes={"reason": "'changed'"},
     ),

@@ -165,7 +165,7 @@ ROLES = (
         why="the owner of set_integration() and the like keeps credentials of the organisation that the call names",
         reaches={
             "public.audit_log": Reach(
-                sees=0, row={"org_id": "'{org}'", "actor": "session_user", "action": "'integration_announced'"}
+                sees=1, row={"org_id": "'{org}'", "actor": "session_user", "action": "'integration_announced'"}
             )
         },
     ),

@@ -12,7 +12,7 @@ from schema.isolation.planting import TABLES
 from schema.isolation.rights import ROLES
 from schema.isolation.summary import Square, squares
 from schema.lints import Finding
-from schema.lints.declared import DEFINERS, USER
+from schema.lints.declared import ACTIONS, DEFINERS, ENQUEUER, INTEGRATOR, REFUSALS, REPORTER, REQUESTER, USER, VERIFIER
 from schema.roles import AUTHENTICATOR, CALL_HANDLER, DISPATCHER, OPERATOR, OWNER, WORKER
 
 _SHORT = {
@@ -22,14 +22,15 @@ _SHORT = {
     DISPATCHER: "dispatch",
     OPERATOR: "ops",
     CALL_HANDLER: "calls",
-    "recording_enqueuer": "enqueue",
-    "recording_operator_actions": "repair",
-    "recording_sweep_requester": "sweep",
-    "recording_reporter": "report",
-    "recording_refusal_reporter": "refuse",
-    "recording_grant_verifier": "verify",
+    ENQUEUER: "queue",
+    ACTIONS: "retry",
+    REQUESTER: "sweep",
+    REPORTER: "alive",
+    REFUSALS: "deny",
+    INTEGRATOR: "seal",
+    VERIFIER: "grant",
     OWNER: "owner",
-    "stranger": "nobody",
+    "stranger": "none",
 }
 _BACKSTAGE = {*DEFINERS, OWNER, "stranger"}
 GROUPS = {

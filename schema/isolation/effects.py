@@ -1,0 +1,144 @@
+"""What comes of the functions when those call them that may: seen from outside, by the administrator."""
+
+from dataclasses import dataclass
+
+from schema.isolation.functions import CALLS, SEALED
+from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, Outcome, Refused, Rows
+from schema.lints import grants
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A call, and rows of ``table`` WHERE ``where`` after it; without a table, what the last statement returns."""
+
+    function: str
+    name: str
+    statement: str
+    expected: Outcome
+    table: str = ""
+    where: str = ""
+
+    @property
+    def role(self) -> str:
+        """Whoever the function is for."""
+        return grants.callers(self.function)[0]
+
+
+_OWN, _OTHER = Rows(own=1), Rows(other=1)
+_MISTAKE = Refused("22023")
+_QUEUE, _TRAIL, _KEPT = "public.recording_upload_queue", "public.audit_log", "public.integrations"
+
+
+def _call(function: str, *, twice: str = "") -> str:
+    return f"SELECT {CALLS[function]}{twice and f'; {twice}'}"
+
+
+# Enqueueing ----------------------------------------------------------------------------------------------------------
+
+_ENQUEUE = "SELECT FROM public.enqueue_recording('{%s_org}', 'https', '%s', 'https://provider.example/moved'%s)"
+_MOVED = "source_url = 'https://provider.example/moved'"
+
+
+def _enqueue(name: str, whose: str, recording: str, expected: Outcome) -> Effect:
+    return Effect("public.enqueue_recording", name, _ENQUEUE % (whose, recording, ""), expected, _QUEUE, _MOVED)
+
+
+_ENQUEUED = (
+    _enqueue("call for its own", "own", "new", _OWN),
+    _enqueue("call for the other", "other", "new", _OTHER),
+    # Both organisations have a recording of this name.
+    _enqueue("call again for a known recording", "own", "pending", _OWN),
+    Effect(
+        "public.enqueue_recording",
+        "call with the other's agent",
+        _ENQUEUE % ("own", "new", ", agent_id => '{other_agent}'"),
+        NO_SUCH_PARENT,
+    ),
+    Effect(
+        "public.enqueue_recording",
+        "SELECT after the call",
+        _call("public.enqueue_recording", twice="SELECT id FROM public.call_logs"),
+        DENIED,
+    ),
+)
+
+# Operators -----------------------------------------------------------------------------------------------------------
+
+
+def _ops(function: str, name: str, expected: Outcome, table: str = "", where: str = "", statement: str = "") -> Effect:
+    return Effect(f"public.{function}", name, statement or _call(f"public.{function}"), expected, table, where)
+
+
+_READ_ON = "SELECT source_url FROM public.recording_upload_queue"
+_REPAIRED = (
+    _ops("retry_failed_upload", "call", _OWN, _QUEUE, "retried_at IS NOT NULL"),
+    _ops("retry_failed_upload", "call, and its trace", _OWN, _TRAIL, "action = 'upload_retried'"),
+    _ops(
+        "retry_failed_upload",
+        "SELECT after the call",
+        DENIED,
+        statement=_call("public.retry_failed_upload", twice=_READ_ON),
+    ),
+    _ops("discard_failed_upload", "call", _OWN, "public.failed_recording_uploads", "resolution = 'discarded'"),
+    _ops("discard_failed_upload", "call, and its trace", _OWN, _TRAIL, "action = 'upload_discarded'"),
+    _ops("request_storage_sweep", "call", _OWN, "app.sweeps", "requested_at IS NOT NULL"),
+    _ops("request_storage_sweep", "call, and its trace", _OWN, _TRAIL, "action = 'sweep_requested'"),
+)
+
+# Credentials ---------------------------------------------------------------------------------------------------------
+
+_SET, _RESEAL = _call("public.set_integration"), _call("public.reseal_integration")
+_KEPT_NOW = "SELECT sealed_credentials FROM public.integrations"
+_AT_ONCE = f"({_call('public.announce_integration')})"
+
+
+def _announced(name: str, expected: Outcome, announcement: str, whose: str = "own") -> Effect:
+    read = f"public.announced_integration('{{{whose}_org}}', {announcement}) IS NOT NULL"
+    return _ops("announced_integration", name, expected, statement=f"SELECT '{{{whose}_org}}'::uuid WHERE {read}")
+
+
+_CREDENTIALS = (
+    _ops("set_integration", "call", _OWN, _KEPT, "provider = 'twilio'"),
+    _ops("set_integration", "call for the other", _OTHER, _KEPT, "provider = 'twilio'", _SET.replace("own", "other")),
+    _ops("set_integration", "call, and its trace", _OWN, _TRAIL, "action = 'integration_set'"),
+    _ops("set_integration", "call with a plain secret", _MISTAKE, statement=_SET.replace(SEALED, "'hush-hush'")),
+    _ops("set_integration", "call without a reason", _MISTAKE, statement=_SET.replace("'r')", "' ')")),
+    _ops("set_integration", "SELECT after the call", DENIED, statement=f"{_SET}; {_KEPT_NOW}"),
+    _ops(
+        "announce_integration", "call, and its trace", _OWN, _TRAIL, "action = 'integration_announced' AND at = now()"
+    ),
+    _announced("call", _OWN, "{own_announced}"),
+    _announced("call before the trace is committed", NOTHING, _AT_ONCE),
+    _announced("call by what was announced of the other's", NOTHING, "{other_announced}"),
+    _announced("call for the other, by what was announced of its own", NOTHING, "{own_announced}", "other"),
+    _announced("call by what somebody else announced", NOTHING, "{own_by_another}"),
+    _announced("call by what was announced long ago", NOTHING, "{own_stale}"),
+    _announced("call by another trace", NOTHING, "{own_entry}"),
+    _ops("reseal_integration", "call", _OWN, _KEPT, "key_id = 'k'"),
+    _ops("reseal_integration", "call, and its trace", _OWN, _TRAIL, "action = 'integration_resealed'"),
+    _ops(
+        "reseal_integration",
+        "call for what is no longer there",
+        NOTHING,
+        _KEPT,
+        "key_id = 'k'",
+        _RESEAL.replace("'sealed'", "'older'"),
+    ),
+    _ops("reseal_integration", "call with a plain secret", _MISTAKE, statement=_RESEAL.replace(SEALED, "'hush-hush'")),
+    _ops("remove_integration", "call", _OTHER, _KEPT, "provider = 'vapi'"),
+    _ops("remove_integration", "call, and its trace", _OWN, _TRAIL, "action = 'integration_removed'"),
+)
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_REFUSAL = "SELECT app.report_refused_grant('w', org_id => '{other_org}', seen => 'missing')"
+
+EFFECTS = (
+    *_ENQUEUED,
+    *_REPAIRED,
+    *_CREDENTIALS,
+    Effect("app.report_refused_grant", "call in another's name", _REFUSAL, NOTHING, _TRAIL, "action = 'grant_refused'"),
+    Effect("app.task_org_id", "call", _call("app.task_org_id"), _OWN),
+    Effect("public.auth_org_id", "call", _call("public.auth_org_id"), _OWN),
+    Effect("public.auth_user_id", "call", _call("public.auth_user_id"), _OWN),
+)

@@ -10,6 +10,7 @@ from celery.signals import worker_init
 from kombu.transport import redis
 
 from workers.intake import QUEUES, take
+from workers.telemetry import log
 
 _transport: Any = redis.Transport
 _channels: Any = redis.Channel
@@ -41,7 +42,14 @@ def _read(channel: Any, **options: Any) -> Any:
 
 
 def _deliver(transport: Any, message: Any, queue: Any) -> None:
-    _deliver_as_before(transport, take(message, queue) if queue in QUEUES else message, queue)
+    if queue in QUEUES:
+        _deliver_as_before(transport, take(message, queue), queue)
+        return
+    try:
+        _deliver_as_before(transport, message, queue)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # On Celery's own channel, by which workers are asked how they are: whoever asks nonsense gets no answer.
+        log("worker").warning("control_refused", error=type(error).__name__)
 
 
 @worker_init.connect

@@ -171,6 +171,28 @@ def test_a_message_that_is_wrong_is_refused_once_and_the_workers_go_on(scene: Sc
     assert len(scene.audited()) == 1
 
 
+def test_a_sweep_is_refused_like_an_upload(scene: Scene) -> None:
+    def sweep(grant: str) -> dict[str, Any]:
+        message = doorbell(scene.org, scene.upload, grant, task="recordings.sweep")
+        return edited(message, body=encoded([[], {"org_id": str(scene.org)}, {}]))
+
+    by_another_key = scene.grant(GrantKey(scene.key.kid, b"g" * 32), row=scene.org)
+    wrong = [sweep(by_another_key), sweep(scene.grant()), "garbage"]
+    scene.tap.push(*wrong, queue="rec:maintenance")
+    scene.tap.push(sweep(scene.grant(row=scene.org)), queue="rec:upload")
+    until(lambda: len(scene.audited()) == 4)
+    scene.untouched()
+    assert scene.counted() == {"forged": 1, "misdirected": 1, "malformed": 2}
+
+
+def test_nonsense_on_the_control_channel_ends_no_worker(scene: Scene) -> None:
+    body = {"body": "!!", "headers": {}, "properties": {"delivery_tag": "x", "delivery_info": {}}}
+    listed = {"body": encoded([]), "properties": {"delivery_tag": "x", "body_encoding": "base64", "delivery_info": {}}}
+    for nonsense in ("garbage{", "[]", "{}", "7", json.dumps(body), json.dumps(body | listed)):
+        assert scene.tap.client.publish("rec:/0.celery.pidbox", nonsense) >= 2
+    scene.untouched()
+
+
 def test_a_captured_doorbell_of_a_finished_upload_changes_nothing_however_often_it_is_rung(scene: Scene) -> None:
     upload = scene.stack.enqueue(scene.own, scene.stack.recording(10_000)[0])
     captured = scene.tap.published(upload)

@@ -54,10 +54,10 @@ class Wiretap:
     client: "redis.Redis"
     heard: list[str] = field(default_factory=list)
 
-    def push(self, *messages: Any) -> None:
-        """Into the list of doorbells: text and bytes as they are, anything else as JSON. All at once."""
+    def push(self, *messages: Any, queue: str = QUEUE) -> None:
+        """Into a list of doorbells: text and bytes as they are, anything else as JSON. All at once."""
         raw = [message if isinstance(message, str | bytes) else json.dumps(message) for message in messages]
-        self.client.lpush(QUEUE, *raw)
+        self.client.lpush(queue, *raw)
 
     def published(self, upload_id: UUID) -> str:
         """The message that the dispatcher rang with for this upload, as it lies in the list."""

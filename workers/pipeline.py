@@ -3,6 +3,7 @@
 from datetime import timedelta
 from random import SystemRandom
 
+import boto3
 from sqlalchemy import Engine, create_engine
 
 from schema.pooler import suited_to_poolers
@@ -64,7 +65,7 @@ def _store(settings: WorkerSettings, slots: int) -> Storage:
     )
     if settings.s3_role_arn is None:
         return store
-    sts = sts_client(region=settings.region, timeout_s=min(30.0, patience_s))
+    sts = sts_client(boto3.session.Session(), region=settings.region, timeout_s=min(30.0, patience_s))
     return RoleStores(store, Role(sts, settings.s3_role_arn, settings.bucket, settings.sse))
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from workers.bucket import is_amazon
@@ -36,12 +35,11 @@ def s3_client(
     return session.client("s3", region_name=region, endpoint_url=endpoint_url, config=config)
 
 
-def sts_client(*, region: str | None, timeout_s: float) -> Any:
+def sts_client(session: Any, *, region: str | None, timeout_s: float) -> Any:
     """For taking a role with the process's own credentials; where, by boto3's chain (AWS_ENDPOINT_URL_STS)."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 2},
         connect_timeout=min(5.0, timeout_s),
         read_timeout=timeout_s,
     )
-    session = boto3.session.Session()
     return session.client("sts", region_name=region or session.region_name or "us-east-1", config=config)

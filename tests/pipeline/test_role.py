@@ -3,6 +3,7 @@ as well."""
 
 import json
 import secrets
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,21 +12,31 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.database import Database
 from tests.pipeline.s3_server import MIB, S3Server, payload
 from tests.pipeline.yard import AUDIO, Yard
+from workers.demo.provider import Provider
+from workers.demo.recordings import Recording
+from workers.doctor import role
+from workers.doctor.examination import examine
+from workers.doctor.patient import Patient
+from workers.doctor.result import Result, Verdict
 from workers.embedded import ports
 from workers.embedded.bucket import Access
 from workers.embedded.process import Process, Program, spawn
 from workers.embedded.ready import wait_ready
 from workers.embedded.seaweedfs import PORTS, SeaweedFS, write_private
 from workers.errors import StoreDenied, StoreUnavailable
+from workers.grants import mint
+from workers.pipeline import build_uploader
 from workers.refusals import translated
 from workers.role import Role, session_policy
 from workers.s3_client import sts_client
+from workers.settings import WorkerSettings
 from workers.store import Store, look
 from workers.stores import MOST_KEPT, RoleStores
 from workers.territory import OutsideTerritory, Territory
@@ -103,7 +114,7 @@ def sts(access: Access) -> Any:
         patch.setenv("AWS_ACCESS_KEY_ID", access.access_key_id)
         patch.setenv("AWS_SECRET_ACCESS_KEY", access.secret_access_key)
         patch.setenv("AWS_ENDPOINT_URL_STS", access.endpoint_url)
-        return sts_client(region=access.region, timeout_s=5.0)
+        return sts_client(boto3.session.Session(), region=access.region, timeout_s=5.0)
 
 
 @dataclass
@@ -260,6 +271,82 @@ def test_the_policy_names_this_organisation_and_fits_into_sts() -> None:
     assert lists["Condition"] == {"StringLike": {"s3:prefix": [f"{ANN}/*", f"quarantine/{ANN}/*"]}}
     assert key["Resource"].endswith("key/1")
     assert "arn:aws-cn:s3" in session_policy("recordings", ANN, partition="aws-cn")
+
+
+def doctor(access: Access, arn: str) -> dict[str, Result]:
+    settings = {
+        "RECORDINGS_BUCKET": access.bucket,
+        "AWS_ENDPOINT_URL_S3": access.endpoint_url,
+        "AWS_ACCESS_KEY_ID": access.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": access.secret_access_key,
+        "AWS_DEFAULT_REGION": access.region,
+        "RECORDINGS_S3_ROLE_ARN": arn,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_STS", access.endpoint_url)
+        return {result.check: result for result in examine(Patient(settings))}
+
+
+def test_the_doctor_takes_the_role_and_finds_it_narrow(roles_server: S3Server) -> None:
+    found = doctor(roles_server.access, ROLE)
+    assert [found[check].verdict for check in ("bucket.own", "bucket.settings", "bucket.role")] == [
+        Verdict.OK,
+        Verdict.UNSEEN,
+        Verdict.OK,
+    ]
+    assert doctor(roles_server.seaweedfs.admin, ROLE)["bucket.role"].verdict == Verdict.OK
+    missing = doctor(roles_server.access, "arn:aws:iam::role/another")["bucket.role"]
+    assert (missing.verdict, bool(missing.remedy)) == (Verdict.WRONG, True)
+
+
+def test_the_doctor_notices_a_store_that_ignores_session_policies(roles_server: S3Server) -> None:
+    """It gives the administrator's credentials, whatever it was asked for."""
+    admin = roles_server.seaweedfs.admin
+
+    class Generous:
+        def assume_role(self, **_: Any) -> Any:
+            ends = datetime.now(UTC) + timedelta(hours=1)
+            keys = {"AccessKeyId": admin.access_key_id, "SecretAccessKey": admin.secret_access_key}
+            return {"Credentials": keys | {"SessionToken": None, "Expiration": ends}}
+
+    with roles_server.store() as store:
+        (said,) = role.check(Generous(), ROLE, store)
+    assert said.verdict == Verdict.WRONG
+
+
+def test_a_worker_that_is_told_a_role_stores_with_it(
+    roles_server: S3Server, database: Database, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the settings to the completed row: by itself this worker may do nothing in the bucket."""
+    settings = {
+        "DATABASE_URL": database.url("recording_worker"),
+        "REDIS_URL": "redis://localhost",
+        "AWS_ACCESS_KEY_ID": roles_server.access.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": roles_server.access.secret_access_key,
+        "AWS_ENDPOINT_URL_S3": roles_server.access.endpoint_url,
+        "AWS_ENDPOINT_URL_STS": roles_server.access.endpoint_url,
+        "AWS_DEFAULT_REGION": roles_server.access.region,
+        "RECORDINGS_BUCKET": roles_server.access.bucket,
+        "RECORDINGS_S3_ROLE_ARN": ROLE,
+        "RECORDINGS_PRIVATE_SOURCE_NETWORKS": "127.0.0.0/8",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    uploader = build_uploader(WorkerSettings.load(), worker="test", slots=2)
+    org_id = database.organisation()
+    url = provider.add("/a.wav", Recording(seed=1, size=30_000))
+    upload = database.enqueue(org_id, source_url=url).upload_id
+    database.run("UPDATE recording_upload_queue SET dispatched_until = now() + interval '1 minute'")
+    try:
+        grant = mint(database.key, org_id=org_id, subject=upload, now_s=time.time(), lifetime_s=60)
+        uploader.carry_out(grant, upload)
+        row = database.one("SELECT status, object_key, error_code FROM recording_upload_queue WHERE id = %s", upload)
+        assert (row[0], row[2]) == ("completed", None)
+        assert uploader.store.within(org_id).head(row[1])
+    finally:
+        uploader.queue.engine.dispose()
+        uploader.fetcher.close()
+        uploader.store.close()
 
 
 class Amazon:

@@ -10,17 +10,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
 
 from workers.bucket import Bucket
-from workers.doctor import bucket, network, trial
+from workers.doctor import bucket, network, role, trial
 from workers.doctor.clocks import Reading
 from workers.doctor.patient import Patient
-from workers.doctor.result import Result, ok, wrong
-from workers.errors import AttemptError
+from workers.doctor.result import Result, ok, unseen, wrong
+from workers.errors import AttemptError, StoreDenied
 from workers.put import SinglePut
 from workers.refusals import translated
-from workers.s3_client import s3_client
+from workers.s3_client import s3_client, sts_client
+from workers.store import Store
 from workers.wire import Shelf
 
 _WITHIN_S = 3.0
+_DENIED = "docs/operations.md, store_denied"
 
 
 class Storage:
@@ -28,7 +30,8 @@ class Storage:
 
     def __init__(self, patient: Patient) -> None:
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        session = boto3.session.Session(*(patient.get(name) or None for name in names))
+        self.patient = patient
+        self.session = session = boto3.session.Session(*(patient.get(name) or None for name in names))
         endpoint, region = patient.get("AWS_ENDPOINT_URL_S3") or None, patient.get("AWS_DEFAULT_REGION") or None
         self.name = patient.get("RECORDINGS_BUCKET")
         self.client = s3_client(
@@ -53,11 +56,24 @@ class Storage:
 
     def check(self, clocks: dict[str, Reading]) -> Iterator[Result]:
         """The store's clock goes into ``clocks``."""
+        arn = self.patient.get("RECORDINGS_S3_ROLE_ARN")
         try:
             clocks["the store"] = self._head()
+        except StoreDenied as error:
+            if not arn:
+                yield wrong("bucket.reached", f"the bucket cannot be used: {error}", _DENIED)
+                return
+            yield ok("bucket.own", "these credentials open nothing by themselves: as is meant, beside a role")
+            yield unseen("bucket.settings", "not checked: they may not ask", "look with the bucket's administrator")
         except AttemptError as error:
-            yield wrong("bucket.reached", f"the bucket cannot be used: {error}", "docs/operations.md, store_denied")
+            yield wrong("bucket.reached", f"the bucket cannot be used: {error}", _DENIED)
             return
+        else:
+            yield from self._reached()
+        if arn:
+            yield from self._role(arn)
+
+    def _reached(self) -> Iterator[Result]:
         yield ok("bucket.reached", f"the bucket {self.name} answers")
         where, is_tls = network.place(self.place.host), self.place.scheme == "https"
         remedy = "use an https:// endpoint"
@@ -68,6 +84,20 @@ class Storage:
         except (AttemptError, BotoCoreError, ClientError, OSError) as error:
             said = str(error) if isinstance(error, AttemptError) else type(error).__name__
             yield wrong("bucket.tried", f"the bucket could not be tried: {said}", "may this login write and delete?")
+
+    def _role(self, arn: str) -> Iterator[Result]:
+        patient = self.patient
+        endpoint, region = patient.get("AWS_ENDPOINT_URL_S3") or None, patient.get("AWS_DEFAULT_REGION") or None
+        sts = sts_client(self.session, region=region, timeout_s=_WITHIN_S)
+        with Store(
+            bucket=self.name,
+            endpoint_url=endpoint,
+            region=region,
+            sse=patient.get("RECORDINGS_SSE") or None,
+            connect_timeout_s=_WITHIN_S,
+            timeout_s=_WITHIN_S,
+        ) as store:
+            yield from role.check(sts, arn, store)
 
     def _head(self) -> Reading:
         before_s = time.time()

@@ -1,4 +1,4 @@
-"""Doorbells that nobody should have sent: doubled, forged, expired, for another organisation, nonsense."""
+"""Doorbells that nobody should have sent: doubled, forged, expired, for another organisation, nonsense, garbage."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 from kombu.exceptions import KombuError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.faults.eyes import Eyes
@@ -15,6 +16,8 @@ from workers.doorbell import GRANT_HEADER, UPLOAD_TASK
 from workers.grants import GrantKey, mint
 
 EVERY_S = 0.4
+#: Each ended a worker, or sent it round in circles, before there was a gate.
+GARBAGE = ("garbage{", "[]", "{}", '{"headers": {"task": "recordings.upload"}, "properties": {}}')
 #: Rung for already, or settled: a second doorbell changes nothing. (Ringing for others would be dispatching.)
 _RUNG = """
 SELECT id, org_id FROM recording_upload_queue
@@ -32,17 +35,19 @@ class Intruder(threading.Thread):
         self.rng, self.key, self.eyes = Random(seed), key, Eyes(database_url)
         self.sent: Counter[str] = Counter()
         self.leaving = threading.Event()
+        self._redis = Redis.from_url(redis_url)
         self._app = Celery("intruder", broker=redis_url, set_as_current=False)
         self._app.config_from_object("celeryconfig")
 
     def run(self) -> None:
         while not self.leaving.wait(EVERY_S):
-            kind = self.rng.choice(("doubled", "doubled", "forged", "expired", "crossed", "nonsense"))
+            kind = self.rng.choice(("doubled", "doubled", "forged", "expired", "crossed", "nonsense", "garbage"))
             try:
                 self._intrude(kind)
             except (KombuError, RedisError, OSError):
                 continue
         self.eyes.close()
+        self._redis.close()
         self._app.close()
 
     def _intrude(self, kind: str) -> None:
@@ -64,6 +69,8 @@ class Intruder(threading.Thread):
                 self._ring(row_id, org_id, self._grant(self.key, other, row_id))
             case "nonsense":
                 self._ring(uuid4(), org_id, "not.a.grant")
+            case "garbage":
+                self._redis.lpush("rec:upload", self.rng.choice(GARBAGE))
         self.sent[kind] += 1
 
     def _grant(self, key: GrantKey, org_id: UUID, row_id: UUID, *, ago_s: float = 0.0) -> str:

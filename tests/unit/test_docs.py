@@ -294,6 +294,12 @@ def test_the_queries_for_operators_run_with_their_login(shared: Database) -> Non
             connection.execute(query.replace("%", "%%"))
 
 
+def test_an_operator_reads_what_was_refused(shared: Database) -> None:
+    with shared.connect("recording_ops") as connection:
+        for query in snippet("docs/operations.md", "refused").split(";")[:-1]:
+            connection.execute(query)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_python_in_the_pages_is_python(path: Path) -> None:
     for text in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):

@@ -1,7 +1,7 @@
 """A worker whose database comes and goes, or is not there when it starts."""
 
-from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from workers.drain import Drain
+from workers.intake import Refused
 from workers.upload import Uploader
+from workers.uploads import Copied, Upload
 
 #: The module: the package has the application under the same name.
 tasks_app: Any = import_module("tasks.app")
@@ -61,6 +63,35 @@ def test_a_refused_grant_ends_the_doorbell_and_nothing_else() -> None:
     queue = Claims([psycopg.errors.InsufficientPrivilege()])
     uploader(queue).carry_out("grant", UUID(int=1))
     assert queue.claims == 1
+
+
+def test_a_refusal_that_is_not_the_grants_is_a_fault_of_our_own() -> None:
+    queue = Claims([psycopg.errors.InsufficientPrivilege()])
+    refusals = MagicMock(**{"report.return_value": None})
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        replace(uploader(queue), refusals=refusals).carry_out("grant", UUID(int=1))
+
+
+@pytest.mark.parametrize("kind", ["retired_key", "late", None])
+def test_a_key_that_is_revoked_midway_ends_the_attempt_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    """The row is left to its lease: without a grant nothing can be written, not even that."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    id_ = UUID(int=1)
+    upload = Upload(id_, id_, id_, "https", "c", "r", "https://x.example/", 1, 0, 10, now, now)
+    settled = MagicMock(side_effect=psycopg.errors.InsufficientPrivilege())
+    queue = MagicMock(lease=timedelta(seconds=30), complete=settled, **{"claim.return_value": upload})
+    refusals = MagicMock(**{"report.return_value": kind})
+    monkeypatch.setattr("workers.upload.copy", lambda *_, **__: Copied("k", 1, "0" * 64, "audio/wav", "wav", 1, 1))
+    attempt = replace(uploader(queue), refusals=refusals)
+    if kind is None:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            attempt.carry_out("grant", upload.id)
+    else:
+        attempt.carry_out("grant", upload.id)
+    assert settled.call_count == 1
+    assert refusals.report.call_args.args == (Refused(task="recordings.upload", upload_id=upload.id), "grant")
 
 
 def test_a_worker_that_cannot_check_its_login_does_not_start(

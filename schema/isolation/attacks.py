@@ -3,18 +3,20 @@
 Names in braces are ids: ``{own_call}`` is a call of the organisation asked for, ``{other_call}`` one of the other's.
 """
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from schema import roles as logins
 from schema.isolation.cast import Cast
 from schema.isolation.cells import listed
-from schema.isolation.contexts import OWN, contexts
+from schema.isolation.contexts import OWN, Context, contexts
 from schema.isolation.effects import EFFECTS, Effect
 from schema.isolation.expectation import Cell, Expectation
 from schema.isolation.functions import CALLS, may_call
-from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, NULL, Outcome
+from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, NULL, Outcome, Rows
 from schema.isolation.planting import TABLES, Row, Table
-from schema.isolation.rights import ROLES, Role
+from schema.isolation.rights import CLAIMS, ROLES, Role
 from schema.lints import declared as roles
 
 ADMINISTRATOR = "administrator"
@@ -24,6 +26,8 @@ _PARENT = "the key holds the organisation too: a row under another's parent cann
 _NOBODYS = "a row of no organisation would be nobody's to guard"
 _APPEND = "what is written in the audit log stays as it is, whoever asks"
 _TRUE = "a trace says who, whose and what as it was, or is not written"
+_ASKED = "a link is for the user who asked for it, by the subject of their token"
+_TOUCHED = "when a row was changed is the database's to say"
 _ALIKE = "another organisation's id and one that does not exist are refused alike"
 
 _TRACE = {"org_id": "'{own_org}'", "actor": "session_user"}
@@ -67,42 +71,72 @@ _TAKEN_ELSEWHERE = {
 """Rows that would meet the other's in a key that forgot the organisation."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """The cast, and every context by role and name."""
+
+    cast: Cast
+    contexts: Mapping[str, Mapping[str, Context]]
+
+
 def attacks(cast: Cast) -> Iterator[Cell]:
     """All of them."""
+    proofs = {role.name: role.proof for role in ROLES} | {ADMINISTRATOR: ""}
+    said = {role: {one.name: one for one in contexts(proof, cast)} for role, proof in proofs.items()}
+    stage = _Stage(cast, said)
     for table in TABLES:
-        yield from _by_the_administrator(table, cast)
+        yield from _by_the_administrator(table, stage)
         for role in ROLES:
-            yield from _beside(role, table, cast)
+            yield from _beside(role, table, stage)
     for role in ROLES:
-        yield from _joins(role, cast)
+        yield from _joins(role, stage)
         for function, call in CALLS.items():
             if not may_call(role.name, function):
-                yield _cell(cast, role.name, function, "call", f"SELECT {call}", DENIED, role.why)
+                yield _cell(stage, role.name, function, "call", f"SELECT {call}", DENIED, role.why)
     for effect in EFFECTS:
-        yield _effect(cast, effect)
-    yield from _by_insert(cast)
+        yield _effect(stage, effect)
+    yield from _by_insert(stage)
+    yield from _by_subject(stage)
 
 
-def _by_insert(cast: Cast) -> Iterator[Cell]:
+def _by_insert(stage: _Stage) -> Iterator[Cell]:
     for table in TABLES:
         if taken := _TAKEN_ELSEWHERE.get(table.name):
-            insert = cast.own.insert(table.name, {**table.example, **_filled(cast, taken)})
-            yield _cell(cast, logins.WORKER, table.name, "INSERT beside the other's", insert, NO_SUCH_PARENT, _ALIKE)
+            insert = stage.cast.own.insert(table.name, {**table.example, **_filled(stage, taken)})
+            yield _cell(stage, logins.WORKER, table.name, "INSERT beside the other's", insert, NO_SUCH_PARENT, _ALIKE)
     for role_name, traces in _FALSE_TRACES.items():
         for false, trace in traces:
-            insert = cast.own.insert("public.audit_log", _filled(cast, trace))
-            yield _cell(cast, role_name, "public.audit_log", f"INSERT of a trace {false}", insert, DENIED, _TRUE)
+            insert = stage.cast.own.insert("public.audit_log", _filled(stage, trace))
+            yield _cell(stage, role_name, "public.audit_log", f"INSERT of a trace {false}", insert, DENIED, _TRUE)
 
 
-def _filled(cast: Cast, row: Row) -> Row:
-    return {column: cast.fill(value) for column, value in row.items()}
+def _by_subject(stage: _Stage) -> Iterator[Cell]:
+    """The own organisation, and a user who is not the one that asked for the link."""
+    org, user = {"org_id": stage.cast.own.ids["org"]}, stage.cast.own.ids["user"]
+    for operation, claims in (
+        ("SELECT without a subject", {}),
+        ("SELECT as another user", {"sub": stage.cast.other.ids["user"]}),
+        ("SELECT by a subject in user_metadata", {"user_metadata": {"sub": user}}),
+        ("SELECT by a subject in app_metadata", {"app_metadata": {**org, "sub": user}}),
+        ("SELECT by a list of subjects", {"sub": [user]}),
+        ("SELECT by a nested subject", {"sub": {"sub": user}}),
+        ("SELECT by a malformed subject", {"sub": f"{user} "}),
+    ):
+        said = json.dumps({"app_metadata": org} | claims)
+        statement = "SELECT id FROM public.recording_downloads"
+        cell = _cell(stage, roles.USER, "public.recording_downloads", operation, statement, NOTHING, _ASKED)
+        yield replace(cell, settings={CLAIMS: said})
 
 
-def _by_the_administrator(table: Table, cast: Cast) -> Iterator[Cell]:
+def _filled(stage: _Stage, row: Row) -> Row:
+    return {column: stage.cast.fill(value) for column, value in row.items()}
+
+
+def _by_the_administrator(table: Table, stage: _Stage) -> Iterator[Cell]:
     """Triggers and keys bind whom no policy binds."""
     if not table.has_org:
         return
-    own = f" WHERE {table.key} IN ({listed(*cast.own.keys(table))})"
+    own = f" WHERE {table.key} IN ({listed(*stage.cast.own.keys(table))})"
     tries: list[tuple[str, str, Outcome, str]] = [
         ("move to the other", f"UPDATE {table.name} SET org_id = '{{other_org}}'{own}", DENIED, _STAYS),
         ("move by way of NULL", f"UPDATE {table.name} SET org_id = NULL{own}", DENIED, _STAYS),
@@ -113,20 +147,30 @@ def _by_the_administrator(table: Table, cast: Cast) -> Iterator[Cell]:
             ("DELETE", f"DELETE FROM public.audit_log{own}", DENIED, _APPEND),
         ]
     else:
-        orphan = cast.own.insert(table.name, {**table.example, "org_id": "NULL"})
+        orphan = stage.cast.own.insert(table.name, {**table.example, "org_id": "NULL"})
         tries.append(("INSERT for nobody", orphan, NULL, _NOBODYS))
+    if table.is_touched:
+        touched = f"RETURNING CASE WHEN updated_at > 'epoch' THEN {table.key} END"
+        tries.append(
+            (
+                "UPDATE of updated_at",
+                f"UPDATE {table.name} SET updated_at = 'epoch'{own} {touched}",
+                Rows(own=len(table.rows)),
+                _TOUCHED,
+            )
+        )
     for column, parent in table.parents.items():
-        there = f"'{cast.other.ids[parent]}'"
+        there = f"'{stage.cast.other.ids[parent]}'"
         update = f"UPDATE {table.name} SET {column} = {there}{own}"
         tries.append((f"UPDATE of {column} to the other's", update, NO_SUCH_PARENT, _PARENT))
         if not table.once:
-            insert = cast.own.insert(table.name, {**table.example, column: there})
+            insert = stage.cast.own.insert(table.name, {**table.example, column: there})
             tries.append((f"INSERT under the other's {column}", insert, NO_SUCH_PARENT, _PARENT))
     for operation, statement, expected, why in tries:
-        yield _cell(cast, ADMINISTRATOR, table.name, operation, statement, expected, why)
+        yield _cell(stage, ADMINISTRATOR, table.name, operation, statement, expected, why)
 
 
-def _beside(role: Role, table: Table, cast: Cast) -> Iterator[Cell]:
+def _beside(role: Role, table: Table, stage: _Stage) -> Iterator[Cell]:
     """What stands beside a table: its statistics, its sequence, whether row-level security binds at all."""
     schema, _, name = table.name.partition(".")
     escape = (
@@ -134,24 +178,23 @@ def _beside(role: Role, table: Table, cast: Cast) -> Iterator[Cell]:
         f"WHERE nspname = '{schema}' AND relname = '{name}' AND NOT row_security_active(c.oid)"
     )
     why = "row-level security binds everybody, the owner too"
-    yield _cell(cast, role.name, table.name, "escape row-level security", escape, NOTHING, why)
+    yield _cell(stage, role.name, table.name, "escape row-level security", escape, NOTHING, why)
     stats = f"SELECT attname FROM pg_stats WHERE schemaname = '{schema}' AND tablename = '{name}'"
     why = "statistics hold values of every organisation"
-    yield _cell(cast, role.name, table.name, "SELECT from pg_stats", stats, NOTHING, why)
+    yield _cell(stage, role.name, table.name, "SELECT from pg_stats", stats, NOTHING, why)
     if table.is_numbered and role.name != logins.OWNER:
         why = "the sequence counts the rows of every organisation"
-        for use in (f"SELECT last_value FROM {table.name}_id_seq", f"SELECT nextval('{table.name}_id_seq')"):
-            yield _cell(
-                cast, role.name, table.name, f"{use.split()[1].partition('(')[0]} of its sequence", use, DENIED, why
-            )
+        for use in (f"last_value FROM {table.name}_id_seq", f"nextval('{table.name}_id_seq')"):
+            operation = f"{use[:7]} of its sequence"
+            yield _cell(stage, role.name, table.name, operation, f"SELECT {use}", DENIED, why)
 
 
-def _joins(role: Role, cast: Cast) -> Iterator[Cell]:
+def _joins(role: Role, stage: _Stage) -> Iterator[Cell]:
     """A table beside each other one that the role may read."""
     if not role.proof:
         return
-    context = contexts(role.proof, cast)[0]
-    all_ = (Expectation(role, table, context, cast) for table in TABLES)
+    context = stage.contexts[role.name][OWN]
+    all_ = (Expectation(role, table, context, stage.cast) for table in TABLES)
     readable = [one for one in all_ if one.may("SELECT", one.table.key)]
     for left in readable:
         for right in readable:
@@ -163,10 +206,10 @@ def _joins(role: Role, cast: Cast) -> Iterator[Cell]:
                 operation = f"SELECT joined to {left.table.name.partition('.')[2]}"
                 why = "a join shows what each of its tables shows"
                 shown = NOTHING if left.sees == NOTHING else right.sees
-                yield _cell(cast, role.name, right.table.name, operation, statement, shown, why)
+                yield _cell(stage, role.name, right.table.name, operation, statement, shown, why)
 
 
-def _effect(cast: Cast, effect: Effect) -> Cell:
+def _effect(stage: _Stage, effect: Effect) -> Cell:
     why = "a function acts for what its call names, and for nothing else"
     statement = effect.statement
     if effect.table:
@@ -174,18 +217,26 @@ def _effect(cast: Cast, effect: Effect) -> Cell:
             f"; SELECT set_config('role', 'none', true); SELECT org_id FROM {effect.table} "
             f"WHERE org_id IN ('{{own_org}}', '{{other_org}}') AND {effect.where}"
         )
-    return _cell(cast, effect.role, effect.function, effect.name, statement, effect.expected, why)
+    return _cell(stage, effect.role, effect.function, effect.name, statement, effect.expected, why, effect.context)
 
 
-def _cell(cast: Cast, role: str, table: str, operation: str, statement: str, expected: Outcome, why: str) -> Cell:
-    proof = next((one.proof for one in ROLES if one.name == role), None)
+def _cell(
+    stage: _Stage,
+    role: str,
+    table: str,
+    operation: str,
+    statement: str,
+    expected: Outcome,
+    why: str,
+    context: str = OWN,
+) -> Cell:
     return Cell(
         role=role,
         table=table,
         operation=operation,
-        context=OWN,
-        settings={} if proof is None else contexts(proof, cast)[0].settings,
-        statement=cast.fill(statement),
+        context=context,
+        settings=stage.contexts[role][context].settings,
+        statement=stage.cast.fill(statement),
         expected=expected,
         reason=why,
     )

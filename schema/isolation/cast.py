@@ -65,7 +65,8 @@ class Cast:
     def fill(self, sql: str) -> str:
         """Ids by name, as ``{own_call}`` and ``{other_call}``."""
         own = {f"own_{name}": value for name, value in self.own.ids.items()}
-        return sql.format_map(own | {f"other_{name}": value for name, value in self.other.ids.items()})
+        other = {f"other_{name}": value for name, value in self.other.ids.items()}
+        return sql.format_map(own | other | {"suspended": self.suspended})
 
     def sql(self) -> str:
         """Everything, in one go."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schema.isolation.contexts import OWN
 from schema.isolation.functions import CALLS, SEALED
 from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, Outcome, Refused, Rows
 from schema.lints import grants
@@ -17,6 +18,7 @@ class Effect:
     expected: Outcome
     table: str = ""
     where: str = ""
+    context: str = OWN
 
     @property
     def role(self) -> str:
@@ -81,6 +83,16 @@ _REPAIRED = (
     ),
     _ops("discard_failed_upload", "call", _OWN, "public.failed_recording_uploads", "resolution = 'discarded'"),
     _ops("discard_failed_upload", "call, and its trace", _OWN, _TRAIL, "action = 'upload_discarded'"),
+    *(
+        _ops(function, "call without a reason", _MISTAKE, statement=_call(f"public.{function}").replace("'r')", "' ')"))
+        for function in ("retry_failed_upload", "discard_failed_upload", "request_storage_sweep")
+    ),
+    _ops(
+        "request_storage_sweep",
+        "call for a suspended organisation",
+        _MISTAKE,
+        statement=_call("public.request_storage_sweep").replace("own_org", "suspended"),
+    ),
     _ops("request_storage_sweep", "call", _OWN, "app.sweeps", "requested_at IS NOT NULL"),
     _ops("request_storage_sweep", "call, and its trace", _OWN, _TRAIL, "action = 'sweep_requested'"),
 )
@@ -131,13 +143,22 @@ _CREDENTIALS = (
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_REFUSAL = "SELECT app.report_refused_grant('w', org_id => '{other_org}', seen => 'missing')"
+# Of no organisation; within an hour the first twenty of a kind are audited one by one.
+_BY_REFUSAL = "action = 'grant_refused'"
+_REFUSAL = "SELECT app.report_refused_grant('w', org_id => '{other_org}')"
+_REFUSED = (
+    "; SELECT set_config('role', 'none', true); SELECT '{own_org}'::uuid FROM app.refused_grants AS r "
+    "WHERE r.last_at = now() AND r.kind = 'forged' AND (r.refused > 20 OR EXISTS (SELECT FROM public.audit_log AS a "
+    "WHERE a.org_id IS NULL AND a.at = now() AND a.action = 'grant_refused' AND a.detail ->> 'kind' = 'forged'))"
+)
 
 EFFECTS = (
     *_ENQUEUED,
     *_REPAIRED,
     *_CREDENTIALS,
-    Effect("app.report_refused_grant", "call in another's name", _REFUSAL, NOTHING, _TRAIL, "action = 'grant_refused'"),
+    Effect("app.report_refused_grant", "call in another's name", _REFUSAL, NOTHING, _TRAIL, _BY_REFUSAL, "forged"),
+    Effect("app.report_refused_grant", "call, and its trace", _REFUSAL + _REFUSED, _OWN, context="forged"),
+    Effect("app.report_refused_grant", "call with a good grant", _REFUSAL + _REFUSED, NOTHING),
     Effect("app.task_org_id", "call", _call("app.task_org_id"), _OWN),
     Effect("public.auth_org_id", "call", _call("public.auth_org_id"), _OWN),
     Effect("public.auth_user_id", "call", _call("public.auth_user_id"), _OWN),

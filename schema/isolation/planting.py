@@ -33,7 +33,7 @@ class Table:
     """``rows``: planted for each organisation. ``example``: one more. ``changes``: harmless ones, by column.
 
     ``parents``: its references within the organisation, and the row that each example hangs on. ``once``: a second row
-    of an organisation is refused by a key.
+    of an organisation is refused by a key. ``is_touched``: the database keeps ``updated_at``.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Table:
     changes: Mapping[str, str]
     parents: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
+    is_touched: bool = False
 
     @property
     def has_org(self) -> bool:
@@ -63,24 +64,28 @@ TABLES = (
     ),
     Table(
         name="public.agents",
+        is_touched=True,
         rows=({"id": "'{agent}'", "org_id": "'{org}'", "name": "'Ada'", **_ASSISTANT},),
         example={"org_id": "'{org}'", "name": "'Bo'"},
         changes={"name": "'Renamed'"},
     ),
     Table(
         name="public.leads",
+        is_touched=True,
         rows=({"id": "'{lead}'", "org_id": "'{org}'", "name": "'Lee'"},),
         example={"org_id": "'{org}'", "name": "'Mia'"},
         changes={"name": "'Renamed'"},
     ),
     Table(
         name="public.knowledge_base",
+        is_touched=True,
         rows=({"id": "'{knowledge}'", "org_id": "'{org}'", "filename": "'hours.md'", "content": "'nine to five'"},),
         example={"org_id": "'{org}'", "filename": "'prices.md'", "content": "'none'"},
         changes={"content": "'changed'"},
     ),
     Table(
         name="public.inbound_agent_config",
+        is_touched=True,
         rows=({"id": "'{config}'", "org_id": "'{org}'", "agent_id": "'{agent}'"},),
         example={"org_id": "'{org}'", "agent_id": "'{agent}'"},
         changes={"greeting": "'changed'"},
@@ -89,6 +94,7 @@ TABLES = (
     ),
     Table(
         name="public.integrations",
+        is_touched=True,
         rows=({"id": "'{integration}'", "org_id": "'{org}'", "provider": "'vapi'", "sealed_credentials": "'sealed'"},),
         example={"org_id": "'{org}'", "provider": "'twilio'"},
         changes={"provider": "'changed'", "sealed_credentials": "'changed'"},

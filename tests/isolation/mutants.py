@@ -34,7 +34,7 @@ def main() -> int:
     ]
     for process in processes:
         process.start()
-    verdicts, fault = collect(told, options.processes)
+    verdicts, fault = collect(told, options.processes, show_static=options.show_static)
     for process in processes:
         process.join()
     if fault:
@@ -62,7 +62,9 @@ def work(told: "multiprocessing.Queue[Verdict | int | str]", number: int, of: in
         told.put(f"{type(error).__name__}: {error}")
 
 
-def collect(told: "multiprocessing.Queue[Verdict | int | str]", processes: int) -> tuple[list[Verdict], str]:
+def collect(
+    told: "multiprocessing.Queue[Verdict | int | str]", processes: int, *, show_static: bool
+) -> tuple[list[Verdict], str]:
     """What all of them said, until each has said its last word or one has failed."""
     verdicts: list[Verdict] = []
     ended, shown = 0, time.monotonic()
@@ -74,8 +76,8 @@ def collect(told: "multiprocessing.Queue[Verdict | int | str]", processes: int) 
             ended += 1
             continue
         verdicts.append(word)
-        if not word.killed:
-            tell(f"survived: {word.mutant.kind}: {word.mutant.name}")
+        if not word.matrix and (show_static or not word.killed):
+            tell(f"{'by a static check alone' if word.killed else 'survived'}: {word.mutant.kind}: {word.mutant.name}")
         if time.monotonic() - shown > PROGRESS_S:
             shown = time.monotonic()
             kinds = Counter(verdict.killed for verdict in verdicts)
@@ -89,6 +91,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--processes", type=int, default=min(8, os.cpu_count() or 1))
     parser.add_argument("--only", default="", help="only mutants whose kind or name has this in it")
+    parser.add_argument("--show-static", action="store_true", help="name those that no behaviour shows")
     return parser.parse_args()
 
 

@@ -136,7 +136,14 @@ def mutants(connection: psycopg.Connection[Any]) -> Iterator[Mutant]:
         raise OutOfDate(f"say in bodies.py how these could be weaker, or why they cannot: {sorted(unsaid)}")
     for name, weakenings in WEAKER.items():
         for what, old, new in weakenings:
-            yield Mutant("body", f"{name}: {what}", (_replaced(name, definitions[name], old, new),))
+            made = _replaced(name, definitions[name], old, new)
+            roles = _asking(name)
+            yield Mutant("body", f"{name}: {what}", (made,), () if roles else (name,), roles)
+
+
+def _asking(function: str) -> tuple[str, ...]:
+    """For whom the functions of the contexts answer; any other is asked by its own cells."""
+    return {"app.task_org_id": ("recording_worker",)}.get(function, ("authenticated",) if ".auth_" in function else ())
 
 
 def _replaced(name: str, definition: str, old: str, new: str | None) -> str:

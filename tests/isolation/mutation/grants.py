@@ -32,20 +32,24 @@ def _revoked(grant: Grant) -> Mutant:
     what = _privilege(grant.privilege, grant.column)
     statement = f"REVOKE {what} ON {grant.kind} {grant.object} FROM {grant.role}"
     return Mutant(
-        "revoke", f"{grant.role}: no {what} on {_short(grant.object)}", (statement,), _scope(grant), (grant.role,)
+        "revoke",
+        f"{grant.role}: no {what} on {_short(grant.object)}",
+        (statement,),
+        (_subject(grant.object),),
+        (grant.role,),
     )
 
 
 def _passed_on(grant: Grant) -> Mutant:
     statement = f"GRANT {grant.privilege} ON {grant.kind} {grant.object} TO {grant.role} WITH GRANT OPTION"
     name = f"{grant.role}: {grant.privilege} on {_short(grant.object)} with grant option"
-    return Mutant("grant option", name, (statement,), _scope(grant), (grant.role,))
+    return Mutant("grant option", name, (statement,), (_subject(grant.object),), (grant.role,))
 
 
-def _granted(kind: str, role: str, what: str, place: str, name: str, table: str = "") -> Mutant:
+def _granted(kind: str, role: str, what: str, place: str, name: str) -> Mutant:
     roles = (STRANGER,) if role == EVERYBODY else (role,)
     statement = f"GRANT {what} ON {place} {name} TO {role}"
-    return Mutant(kind, f"{role}: {what} on {_short(name)}", (statement,), (table,) if table else (), roles)
+    return Mutant(kind, f"{role}: {what} on {_short(name)}", (statement,), (_subject(name),), roles)
 
 
 def _tables(catalog: Catalog) -> Iterator[Mutant]:
@@ -55,7 +59,7 @@ def _tables(catalog: Catalog) -> Iterator[Mutant]:
         for role in (*ASKED, *DEFINERS):
             for privilege in (*USED, *past) if role in ASKED else USED:
                 if (role, table.name, privilege) not in held:
-                    yield _granted("grant", role, privilege, "TABLE", table.name, table.name)
+                    yield _granted("grant", role, privilege, "TABLE", table.name)
 
 
 def _columns(catalog: Catalog) -> Iterator[Mutant]:
@@ -67,11 +71,11 @@ def _columns(catalog: Catalog) -> Iterator[Mutant]:
             for privilege in ("SELECT", "INSERT", "UPDATE") if (role, table.name) in some else ():
                 for column in table.columns:
                     if not {(role, table.name, privilege, one) for one in (column, None)} & held:
-                        yield _granted("column", role, f"{privilege} ({column})", "TABLE", table.name, table.name)
+                        yield _granted("column", role, f"{privilege} ({column})", "TABLE", table.name)
     for (table_name, column), readers in SECRETS.items():
         for role in {*ASKED, *DEFINERS} - set(readers):
             if (role, table_name) not in some:
-                yield _granted("column", role, f"SELECT ({column})", "TABLE", table_name, table_name)
+                yield _granted("column", role, f"SELECT ({column})", "TABLE", table_name)
 
 
 def _objects(catalog: Catalog) -> Iterator[Mutant]:
@@ -101,15 +105,18 @@ def _defaults() -> Iterator[Mutant]:
                 if (kind, role) != ("FUNCTIONS", EVERYBODY):
                     statement = f"ALTER DEFAULT PRIVILEGES FOR ROLE {creator} GRANT {privilege} ON {kind} TO {role}"
                     name = f"{role}: {privilege} on {kind.lower()} that {creator} makes next"
-                    yield Mutant("default", name, (statement,), (), (STRANGER,) if role == EVERYBODY else (role,))
+                    yield Mutant(
+                        "default", name, (statement,), ("roles",), (STRANGER,) if role == EVERYBODY else (role,)
+                    )
 
 
 def _privilege(privilege: str, column: str | None) -> str:
     return f"{privilege} ({column})" if column else privilege
 
 
-def _scope(grant: Grant) -> tuple[str, ...]:
-    return (grant.object,) if grant.kind == "TABLE" else ()
+def _subject(name: str) -> str:
+    """What a cell of the matrix would call it: a sequence is its table's."""
+    return _short(name).removesuffix("_id_seq")
 
 
 def _short(name: str) -> str:

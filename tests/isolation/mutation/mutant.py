@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``statements`` make it, as superuser. ``tables`` and ``roles`` are those that it concerns most: the matrix asks
-    about these first, and about everything only if that shows nothing. Empty: all of them."""
+    """``statements`` make it, as superuser. ``tables`` (or functions, schemas: whatever a cell is about) and ``roles``
+    are those that it concerns most: the matrix asks about these first, and about everything only if nothing notices.
+    Empty: all of them."""
 
     kind: str
     name: str

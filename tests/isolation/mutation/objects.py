@@ -29,7 +29,8 @@ BESIDE = {
 
 def mutants(catalog: Catalog) -> Iterator[Mutant]:
     for function in catalog.functions:
-        yield from _function(function)
+        roles = tuple(grant.role for grant in catalog.grants if grant.object == function.signature)
+        yield from _function(function, roles)
     for table in catalog.tables:
         for owner in ("postgres", "recording_worker") if table.owner == OWNER else ():
             statement = f"ALTER TABLE {table.name} OWNER TO {owner}"
@@ -38,12 +39,13 @@ def mutants(catalog: Catalog) -> Iterator[Mutant]:
         yield Mutant("beside", f"{what} beside the tables", statements, ("public.call_logs",), ("authenticated",))
 
 
-def _function(function: Function) -> Iterator[Mutant]:
+def _function(function: Function, roles: tuple[str, ...]) -> Iterator[Mutant]:
+    """``roles`` may call it. Every name in every function is qualified, so what its path says shows in nothing."""
     alter, name = f"ALTER FUNCTION {function.signature}", function.name
     for what in ("RESET search_path", "SET search_path = public, pg_temp"):
-        yield Mutant("function", f"{name}: {what}", (f"{alter} {what}",))
+        yield Mutant("function", f"{name}: {what}", (f"{alter} {what}",), (name,))
     turned = "INVOKER" if function.as_definer else "DEFINER"
-    yield Mutant("function", f"{name}: SECURITY {turned}", (f"{alter} SECURITY {turned}",))
+    yield Mutant("function", f"{name}: SECURITY {turned}", (f"{alter} SECURITY {turned}",), (), roles)
     for owner in ("postgres", OWNER):
         if owner != function.owner:
-            yield Mutant("function", f"{name}: belongs to {owner}", (f"{alter} OWNER TO {owner}",))
+            yield Mutant("function", f"{name}: belongs to {owner}", (f"{alter} OWNER TO {owner}",), (), roles)

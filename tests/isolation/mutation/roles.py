@@ -8,6 +8,9 @@ from tests.isolation.mutation.mutant import Mutant
 
 ATTRIBUTES = ("SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION", "INHERIT", "LOGIN")
 PREDEFINED = ("pg_read_all_data", "pg_write_all_data", "pg_execute_server_program", "pg_read_server_files")
+ABOUT = ("roles",)
+"""What the matrix calls the question which roles a role may become."""
+
 CONTEXTS = (
     ("recording_worker", "app.task_grant"),
     ("authenticator", "request.jwt.claims"),
@@ -21,17 +24,17 @@ def mutants(catalog: Catalog) -> Iterator[Mutant]:
     for name in ROLES:
         for attribute in ATTRIBUTES:
             if attribute != "LOGIN" or not held[name].logs_in:
-                yield Mutant("role", f"{name}: {attribute}", (f"ALTER ROLE {name} {attribute}",), (), (name,))
+                yield Mutant("role", f"{name}: {attribute}", (f"ALTER ROLE {name} {attribute}",), ABOUT, (name,))
     yield from _memberships()
     for role, setting in CONTEXTS:
         for whose in (f"ROLE {role}", f"DATABASE {catalog.server.database}"):
             statement = f"ALTER {whose} SET {setting} = '{{}}'"
-            yield Mutant("setting", f"{whose.lower()}: {setting} stands", (statement,), (), (role,))
+            yield Mutant("setting", f"{whose.lower()}: {setting} stands", (statement,), ABOUT, (role,))
     yield Mutant(
         "setting",
         "recording_worker: sequential scans",
         ("ALTER ROLE recording_worker RESET enable_seqscan",),
-        (),
+        ABOUT,
         ("recording_worker",),
     )
 
@@ -42,10 +45,12 @@ def _memberships() -> Iterator[Mutant]:
         for role in (*ROLES, *PREDEFINED):
             pair = (role, member)
             if role != member and pair not in MEMBERSHIPS | OPTIONAL_MEMBERSHIPS and (member, role) not in MEMBERSHIPS:
-                yield Mutant("membership", f"{member}: becomes {role}", (f"GRANT {role} TO {member}",), (), (member,))
+                yield Mutant(
+                    "membership", f"{member}: becomes {role}", (f"GRANT {role} TO {member}",), ABOUT, (member,)
+                )
     for role, member in sorted(MEMBERSHIPS):
         revoke = f"REVOKE {role} FROM {member}"
-        yield Mutant("membership", f"{member}: not {role}", (revoke,), (), (member,))
+        yield Mutant("membership", f"{member}: not {role}", (revoke,), ABOUT, (member,))
         for option in ("INHERIT", "ADMIN"):
             grant = f"GRANT {role} TO {member} WITH {option} TRUE"
             yield Mutant("membership", f"{member}: {role} with {option.lower()}", (grant,), (), (member,))

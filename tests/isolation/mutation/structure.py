@@ -20,7 +20,8 @@ def mutants(catalog: Catalog) -> Iterator[Mutant]:
         yield from _columns(table, catalog.indexes)
     for index in catalog.indexes:
         if index.unique and not index.primary and index.columns[0] == "org_id" and len(index.columns) > 1:
-            yield _unique(index)
+            referring = tuple(key.table for key in catalog.keys if key.target == index.table)
+            yield _unique(index, referring)
 
 
 def _trigger(trigger: Trigger, another: str) -> Iterator[Mutant]:
@@ -57,7 +58,7 @@ def _columns(table: Table, indexes: tuple[Index, ...]) -> Iterator[Mutant]:
         yield Mutant("column", f"{table.name}.org_id: may be null", (statement,), (table.name,))
 
 
-def _unique(index: Index) -> Mutant:
+def _unique(index: Index, referring: tuple[str, ...]) -> Mutant:
     """A key that others refer to is dropped with what refers to it, for without org_id it is the primary key again; any
     other becomes one of all organisations together. Uniqueness within one organisation lets nobody see more: that it is
     there is for the tests of enqueueing."""
@@ -67,6 +68,6 @@ def _unique(index: Index) -> Mutant:
         else f"DROP INDEX {index.name}"
     )
     if list(index.columns) == ["org_id", "id"]:
-        return Mutant("unique", f"{index.name}: dropped with its foreign keys", (drop,), ())
+        return Mutant("unique", f"{index.name}: dropped with its foreign keys", (drop,), referring)
     add = index.definition.replace("(org_id, ", "(")
     return Mutant("unique", f"{index.name}: of all organisations together", (drop, add), (index.table,))

@@ -219,6 +219,13 @@ def test_with_oauth_who_is_named_gets_in_and_nobody_else(
             assert another.ask("GET", "/api/tasks", Cookie=session).status == 401
 
 
+def test_a_session_travels_over_tls_only_where_there_is_tls(tmp_path: Path, identities: str) -> None:
+    settings = oauth(identities) | {"FLOWER_OAUTH2_REDIRECT_URI": "https://flower.clinic.example/login"}
+    with valkey(tmp_path) as broker, flower(tmp_path, broker.url, **settings) as running:
+        cookie = running.ask("GET", "/login").headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Lax", "Secure"} <= {part.strip() for part in cookie.split(";")}
+
+
 def test_basic_auth_beside_oauth_is_for_machines(tmp_path: Path, identities: str) -> None:
     with (
         valkey(tmp_path) as broker,

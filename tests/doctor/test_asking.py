@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tests.commands.flower import LOGIN, flower, valkey
+from tests.commands.tls import encrypted
 from tests.database import Database
 from tests.waiting import until
 from workers.credentials import Credentials, SealKey, seal
@@ -186,6 +187,14 @@ def test_a_broker_that_refuses_the_login_is_wrong(tmp_path: Path) -> None:
     assert "hush" not in found["broker"][0].sentence
 
 
+def test_tls_to_the_broker_is_seen_and_verified(tmp_path: Path) -> None:
+    with valkey(tmp_path) as server, encrypted(tmp_path, server.port) as (port, authority):
+        url = f"rediss://:pw@localhost:{port}/0"
+        (said,) = look(REDIS_URL=f"{url}?ssl_ca_certs={authority}")["broker.encrypted"]
+        assert (said.verdict, "verified" in said.sentence) == (Verdict.OK, True)
+        assert wrong(look(REDIS_URL=url)) == {"broker"}
+
+
 # Flower --------------------------------------------------------------------------------------------------------------
 
 
@@ -242,3 +251,18 @@ def test_what_is_not_set_is_said_to_be_not_checked() -> None:
     assert {one.sentence for results in found.values() for one in results if one.verdict == Verdict.UNSEEN} >= {
         f"not checked: {name} is not set" for name in PLACES
     }
+
+
+def test_with_nothing_to_look_at_it_says_what_to_set(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in PLACES}
+    refused = subprocess.run(
+        [sys.executable, "-m", "workers.cli", "doctor"],
+        env=environment | {"PYTHONPATH": str(Path.cwd())},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert all(name in refused.stderr for name in PLACES)
+    assert "Traceback" not in refused.stderr

@@ -78,7 +78,17 @@ def _current_user(handler: Any) -> str | None:
     return visitor(handler.application, handler.request)
 
 
+_set_as_before = BaseHandler.set_secure_cookie
+
+
+def _set_cookie(handler: Any, name: str, value: str, **more: Any) -> None:
+    """Over TLS only, where the provider sends people back to TLS."""
+    returns_to = handler.settings.get("oauth", {}).get("redirect_uri") or ""
+    _set_as_before(handler, name, value, _SESSION_DAYS, secure=returns_to.startswith("https://"), **more)
+
+
 def shut() -> None:
     """Have Flower, which is about to start in this process, start closed."""
     flower.command.Flower = ClosedFlower
     BaseHandler.get_current_user = _current_user
+    BaseHandler.set_secure_cookie = _set_cookie

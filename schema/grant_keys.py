@@ -58,12 +58,13 @@ def installed(database_url: str) -> tuple[InstalledKey, ...]:
 
 
 def retire_others(database_url: str, kid: str, *, overlap: timedelta) -> int:
-    """Let every other key run out after ``overlap``, if not sooner: long enough for the grants in messages. Returns how
-    many, and leaves an audit row."""
+    """Let every older key run out after ``overlap``, if not sooner: long enough for the grants in messages. Returns how
+    many, and leaves an audit row. (Older: of two who rotate at once, neither ends the other's.)"""
     with psycopg.connect(database_url) as connection:
         retired = connection.execute(
             "UPDATE app.grant_keys SET expires_at = now() + %(overlap)s "
-            "WHERE kid <> %(kid)s AND (expires_at IS NULL OR expires_at > now() + %(overlap)s) RETURNING kid",
+            "WHERE created_at < (SELECT created_at FROM app.grant_keys WHERE kid = %(kid)s) "
+            "AND (expires_at IS NULL OR expires_at > now() + %(overlap)s) RETURNING kid",
             {"overlap": overlap, "kid": kid},
         ).fetchall()
         detail = {"kid": kid, "retired": [row[0] for row in retired], "overlap_s": overlap.total_seconds()}

@@ -27,7 +27,8 @@ class BrokerLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """One message: uploads of one organisation, and the grant to act for it. Arguments are ids only (law 7)."""
+    """One message: an upload of an organisation, and the grant for it. Arguments are ids only (law 7). A worker answers
+    lists of one: the grant names one."""
 
     org_id: UUID
     upload_ids: tuple[UUID, ...]

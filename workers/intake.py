@@ -52,7 +52,7 @@ class _Doorbell:
 
     kwargs: dict[str, Any]
     org_id: UUID
-    subjects: frozenset[UUID]
+    subject: UUID
     upload_id: UUID | None = None
 
 
@@ -62,11 +62,10 @@ def take(raw: object, queue: str) -> dict[str, Any]:
     try:
         headers = _mapping(raw, "headers")
         message_id = _uuid(headers.get("id"))
-        task = headers.get("task")
-        task = task if isinstance(task, str) and task in _READERS and task in _TASKS[queue] else None
-        bell = _READERS[task or ""](_kwargs(raw))
-        seen = _objection(headers.get(GRANT_HEADER, ""), bell)
-    except (_MalformedError, KeyError):
+        task = next((known for known in _READERS[queue] if known == headers.get("task")), None)
+        bell = _READERS[queue][task](_kwargs(raw)) if task else None
+        seen = _objection(headers.get(GRANT_HEADER, ""), bell) if bell else "malformed"
+    except _MalformedError:
         seen = "malformed"
     if seen is None and bell is not None and task is not None and message_id is not None:
         return _message(queue, task, message_id, bell.kwargs, Grant(headers[GRANT_HEADER]))
@@ -95,7 +94,7 @@ def _objection(grant: object, bell: _Doorbell) -> Seen | None:
     claims = claimed(grant)
     if not claims:
         return None
-    is_for_this = claims.get("org_id") == str(bell.org_id) and {claims.get("sub")} == set(map(str, bell.subjects))
+    is_for_this = (claims.get("org_id"), claims.get("sub")) == (str(bell.org_id), str(bell.subject))
     return None if is_for_this else "misdirected"
 
 
@@ -124,7 +123,7 @@ def _upload(kwargs: dict[str, Any]) -> _Doorbell:
         case {"org_id": org, "upload_ids": [upload], **rest} if not rest:
             org_id, upload_id = _uuid(org), _uuid(upload)
             named = {"org_id": str(org_id), "upload_ids": [str(upload_id)]}
-            return _Doorbell(named, org_id, frozenset({upload_id}), upload_id)
+            return _Doorbell(named, org_id, upload_id, upload_id)
     raise _MalformedError
 
 
@@ -132,13 +131,16 @@ def _sweep(kwargs: dict[str, Any]) -> _Doorbell:
     match kwargs:
         case {"org_id": org, **rest} if not rest:
             org_id = _uuid(org)
-            return _Doorbell({"org_id": str(org_id)}, org_id, frozenset({org_id}))
+            return _Doorbell({"org_id": str(org_id)}, org_id, org_id)
     raise _MalformedError
 
 
-_READERS: Mapping[str, Callable[[dict[str, Any]], _Doorbell]] = {UPLOAD_TASK: _upload, SWEEP_TASK: _sweep}
-_TASKS = {UPLOAD_QUEUE: {UPLOAD_TASK}, MAINTENANCE_QUEUE: {SWEEP_TASK}}
-QUEUES = frozenset(_TASKS)
+#: The tasks that each queue may bring.
+_READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any]], _Doorbell]]] = {
+    UPLOAD_QUEUE: {UPLOAD_TASK: _upload},
+    MAINTENANCE_QUEUE: {SWEEP_TASK: _sweep},
+}
+QUEUES = frozenset(_READERS)
 
 
 def _mapping(raw: object, name: str) -> Mapping[str, Any]:

@@ -210,6 +210,17 @@ def test_whatever_stands_anywhere_in_a_message_it_is_taken_or_reported(
     assert UUID(taken["headers"]["id"])
 
 
+@given(claims=ANYTHING | st.fixed_dictionaries({"org_id": ANYTHING | st.just(str(ORG)), "sub": ANYTHING}))
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_grant_says_it_is_for_this_row_or_for_the_database_or_refused(claims: Any) -> None:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    taken = take(with_header(**{GRANT_HEADER: f"eyJ.{payload}.x"}), UPLOAD_QUEUE)
+    if isinstance(claims, dict) and claims and len(payload) < 4_000:
+        assert refused(taken).seen == "misdirected"
+    else:
+        assert taken["headers"]["task"] in {UPLOAD_TASK, REFUSED_TASK}
+
+
 def test_a_grant_goes_where_it_must_and_shows_nowhere() -> None:
     secret = grant()
     held = Grant(secret)

@@ -35,8 +35,9 @@ def hand_over(state: State, key_text: str, admin_url: str) -> bool:
     _write(brought, key_text)
     give_up_at = time.monotonic() + _WITHIN_S
     while time.monotonic() < give_up_at:
-        now = load(state.directory).processes["dispatcher"]
-        if now != before and not before.is_running() and leads(admin_url):
+        now = load(state.directory)
+        is_restarted = now.processes["dispatcher"] != before and not before.is_running()
+        if is_restarted and now.secrets["grant_key"] == key_text and leads(admin_url):
             return True
         time.sleep(_LOOK_EVERY_S)
     brought.unlink(missing_ok=True)

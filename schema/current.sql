@@ -31,7 +31,7 @@ COMMENT ON SCHEMA public IS 'standard public schema';
 
 CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
     LANGUAGE sql STABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT nullif(current_setting('app.enqueue_org_id', true), '')::uuid
 $$;
@@ -40,7 +40,7 @@ ALTER FUNCTION app.enqueue_org_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.grant_fault(OUT fault text, OUT kid text) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
 DECLARE
@@ -85,7 +85,7 @@ ALTER FUNCTION app.grant_fault(OUT fault text, OUT kid text) OWNER TO recording_
 
 CREATE FUNCTION app.name_integration(org_id uuid, reason text) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF coalesce(name_integration.reason, '') !~ '\S' OR length(name_integration.reason) > 500 THEN
@@ -104,7 +104,7 @@ ALTER FUNCTION app.name_integration(org_id uuid, reason text) OWNER TO recording
 
 CREATE FUNCTION app.named_org_id() RETURNS uuid
     LANGUAGE sql STABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT nullif(current_setting('app.named_org_id', true), '')::uuid
 $$;
@@ -113,7 +113,7 @@ ALTER FUNCTION app.named_org_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.named_upload_id() RETURNS uuid
     LANGUAGE sql STABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT nullif(current_setting('app.named_upload_id', true), '')::uuid
 $$;
@@ -122,7 +122,7 @@ ALTER FUNCTION app.named_upload_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) RETURNS void
     LANGUAGE sql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
     VALUES (note_integration.org_id, session_user, note_integration.action, note_integration.integration_id,
@@ -135,7 +135,7 @@ ALTER FUNCTION app.note_integration(action text, org_id uuid, integration_id uui
 
 CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
     LANGUAGE sql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
     VALUES (note_upload_action.org_id, session_user, note_upload_action.action, app.named_upload_id(),
@@ -148,7 +148,7 @@ ALTER FUNCTION app.note_upload_action(action text, org_id uuid, reason text, det
 
 CREATE FUNCTION app.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
@@ -159,7 +159,7 @@ ALTER FUNCTION app.refuse_change() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.refuse_org_change() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     RAISE EXCEPTION 'org_id of a row in % cannot be changed', TG_TABLE_NAME
@@ -171,7 +171,7 @@ ALTER FUNCTION app.refuse_org_change() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.refuse_unsealed(sealed bytea) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF app.seal_key_id(sealed) IS NULL OR octet_length(sealed) > 16384 THEN
@@ -185,7 +185,7 @@ ALTER FUNCTION app.refuse_unsealed(sealed bytea) OWNER TO recording_integrator;
 
 CREATE FUNCTION app.report_refused_grant(worker text, task text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid, upload_id uuid DEFAULT NULL::uuid, seen text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
 DECLARE
@@ -221,7 +221,7 @@ ALTER FUNCTION app.report_refused_grant(worker text, task text, message_id uuid,
 
 CREATE FUNCTION app.report_worker(name text, up_s double precision, slots integer, busy integer, paused_code text DEFAULT NULL::text, paused_s double precision DEFAULT NULL::double precision, deaf_s double precision DEFAULT NULL::double precision, leaving boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -249,7 +249,7 @@ ALTER FUNCTION app.report_worker(name text, up_s double precision, slots integer
 
 CREATE FUNCTION app.seal_key_id(sealed bytea) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
     -- Step by step: within one statement get_byte() may be asked for a byte that is not there.
@@ -267,7 +267,7 @@ ALTER FUNCTION app.seal_key_id(sealed bytea) OWNER TO recordings_owner;
 
 CREATE FUNCTION app.seconds_ago(s double precision) RETURNS timestamp with time zone
     LANGUAGE sql STABLE STRICT
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
     SELECT now() - make_interval(secs => greatest(0, least(s, 3e9)))
 $$;
@@ -276,7 +276,7 @@ ALTER FUNCTION app.seconds_ago(s double precision) OWNER TO recording_reporter;
 
 CREATE FUNCTION app.take_failed_upload(named uuid, reason text) RETURNS TABLE(id uuid, org_id uuid, call_id uuid, status text, is_due boolean, error_code text, detail jsonb)
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -308,7 +308,7 @@ ALTER FUNCTION app.take_failed_upload(named uuid, reason text) OWNER TO recordin
 
 CREATE FUNCTION app.task_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     token     text   := coalesce(current_setting('app.task_grant', true), '');
@@ -352,7 +352,7 @@ ALTER FUNCTION app.task_org_id() OWNER TO recording_grant_verifier;
 
 CREATE FUNCTION app.touch_updated_at() RETURNS trigger
     LANGUAGE plpgsql
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     NEW.updated_at := pg_catalog.now();
@@ -364,7 +364,7 @@ ALTER FUNCTION app.touch_updated_at() OWNER TO recordings_owner;
 
 CREATE FUNCTION public.announce_integration(org_id uuid, provider text, reason text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -389,7 +389,7 @@ ALTER FUNCTION public.announce_integration(org_id uuid, provider text, reason te
 
 CREATE FUNCTION public.announced_integration(org_id uuid, announcement bigint) RETURNS bytea
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
@@ -404,7 +404,7 @@ ALTER FUNCTION public.announced_integration(org_id uuid, announcement bigint) OW
 
 CREATE FUNCTION public.auth_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     claim jsonb;
@@ -421,7 +421,7 @@ ALTER FUNCTION public.auth_org_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION public.auth_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     claim jsonb;
@@ -438,7 +438,7 @@ ALTER FUNCTION public.auth_user_id() OWNER TO recordings_owner;
 
 CREATE FUNCTION public.discard_failed_upload(id uuid, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -474,7 +474,7 @@ ALTER FUNCTION public.discard_failed_upload(id uuid, reason text) OWNER TO recor
 
 CREATE FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text DEFAULT NULL::text, priority integer DEFAULT 5, direction text DEFAULT NULL::text, from_number text DEFAULT NULL::text, to_number text DEFAULT NULL::text, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone, duration_s integer DEFAULT NULL::integer, agent_id uuid DEFAULT NULL::uuid) RETURNS TABLE(call_id uuid, upload_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_column
 DECLARE
@@ -564,7 +564,7 @@ ALTER FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_cal
 
 CREATE FUNCTION public.remove_integration(org_id uuid, provider text, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -587,7 +587,7 @@ ALTER FUNCTION public.remove_integration(org_id uuid, provider text, reason text
 
 CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -619,7 +619,7 @@ ALTER FUNCTION public.request_storage_sweep(org_id uuid, reason text) OWNER TO r
 
 CREATE FUNCTION public.reseal_integration(org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -647,7 +647,7 @@ ALTER FUNCTION public.reseal_integration(org_id uuid, provider text, replaces by
 
 CREATE FUNCTION public.retry_failed_upload(id uuid, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -680,7 +680,7 @@ ALTER FUNCTION public.retry_failed_upload(id uuid, reason text) OWNER TO recordi
 
 CREATE FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_column
 DECLARE

@@ -1,8 +1,9 @@
 """The only place that says for whom a transaction acts (laws 2 and 4).
 
 Both contexts are set with ``set_config(…, true)``: they end with the transaction, on every path, so a pooled
-connection carries nothing over to the next user of it. Neither is a promise of the caller: a grant is verified by the
-database, and claims are only ever set by code that has verified the token they came from.
+connection carries nothing over to the next user of it, and what somebody left there for the session is not asked.
+Neither is a promise of the caller: a grant is verified by the database, and claims are only ever set by code that has
+verified the token they came from.
 """
 
 import json
@@ -14,7 +15,11 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-_GRANT = "SELECT set_config('app.task_grant', %s, true)"
+# The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
+# before may have left a type there whose check runs wherever a statement of ours casts.
+_PATH = "set_config('search_path', 'public, pg_temp', true)"
+_GRANT = f"SELECT set_config('app.task_grant', %s, true), {_PATH}"
+_CLAIMS = f"SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true), {_PATH}"
 
 
 @contextmanager
@@ -38,7 +43,7 @@ def user_transaction(engine: Engine, claims: Mapping[str, Any] | None) -> Iterat
     role = "authenticated" if claims is not None else "anon"
     with engine.begin() as connection:
         connection.execute(
-            text("SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true)"),
+            text(_CLAIMS),
             {"role": role, "claims": json.dumps(claims) if claims is not None else ""},
         )
         yield connection

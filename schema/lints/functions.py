@@ -8,7 +8,9 @@ from schema.lints.declared import DEFINER_FUNCTIONS, DEFINERS
 from schema.lints.finding import Finding
 from schema.roles import OWNER
 
-_PINNED = 'search_path=""'
+#: The temporary schema last, by its name. Unnamed it comes first, for types and tables, whatever the path says: then
+#: whoever may make a temporary type decides what a function's own casts do, and does it as the function's owner.
+_PINNED = "search_path=pg_catalog, pg_temp"
 
 
 def check(catalog: Catalog) -> Iterator[Finding]:
@@ -28,7 +30,7 @@ def _function(function: Function) -> Iterator[Finding]:
             "search_path_open",
             function.signature,
             f"{function.signature} looks names up where its caller says.",
-            f"ALTER FUNCTION {function.signature} SET search_path = ''",
+            f"ALTER FUNCTION {function.signature} SET search_path = pg_catalog, pg_temp",
         )
     wanted = DEFINER_FUNCTIONS.get(function.name)
     if function.as_definer and wanted is None:

@@ -69,14 +69,14 @@ BREAKS = {
     "default_privilege": (
         "ALTER DEFAULT PRIVILEGES FOR ROLE recordings_owner GRANT SELECT ON TABLES TO authenticated",
     ),
-    "search_path_open": ("ALTER FUNCTION public.auth_org_id() RESET search_path",),
+    "search_path_open": ("ALTER FUNCTION public.auth_org_id() SET search_path = ''",),
     "definer_undeclared": ("ALTER FUNCTION public.auth_org_id() SECURITY DEFINER",),
     "definer_missing": ("ALTER FUNCTION app.task_org_id() SECURITY INVOKER",),
     "function_owner": ("ALTER FUNCTION app.task_org_id() OWNER TO postgres",),
     "function_overloaded": (
         "SET LOCAL ROLE recordings_owner",
-        "CREATE FUNCTION public.auth_org_id(text) RETURNS uuid LANGUAGE sql SET search_path = '' "
-        "AS 'SELECT NULL::uuid'",
+        "CREATE FUNCTION public.auth_org_id(text) RETURNS uuid LANGUAGE sql "
+        "SET search_path = pg_catalog, pg_temp AS 'SELECT NULL::uuid'",
         "REVOKE ALL ON FUNCTION public.auth_org_id(text) FROM PUBLIC",
     ),
     "key_crosses_organizations": (

@@ -34,7 +34,7 @@ def test_every_function_of_ours_pins_its_search_path_and_is_closed_to_the_public
     )
     assert functions
     for name, config, definer, owner, owner_logs_in, open_to_anon in functions:
-        assert 'search_path=""' in config, name
+        assert "search_path=pg_catalog, pg_temp" in config, name
         assert not open_to_anon, name
         assert not owner_logs_in, name
         definers = {

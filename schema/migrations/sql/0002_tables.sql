@@ -261,7 +261,7 @@ CREATE TABLE app.grant_keys (
 
 -- A row never changes its organisation. IS DISTINCT FROM: not by way of NULL either.
 CREATE FUNCTION app.refuse_org_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'org_id of a row in % cannot be changed', TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege', HINT = 'insert a new row for the other organisation instead';
@@ -269,14 +269,14 @@ END
 $$;
 
 CREATE FUNCTION app.refuse_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
 END
 $$;
 
 CREATE FUNCTION app.touch_updated_at() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     NEW.updated_at := pg_catalog.now();
     RETURN NEW;

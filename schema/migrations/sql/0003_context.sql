@@ -5,7 +5,7 @@ SET LOCAL ROLE recordings_owner;
 -- Users. The organisation of a signed-in user, from app_metadata of the verified token's claims; null (no rows) when
 -- anything about it is missing, empty or malformed. Never from user_metadata: users can write that themselves.
 CREATE FUNCTION public.auth_org_id() RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     claim jsonb;
 BEGIN
@@ -19,7 +19,7 @@ $$;
 
 -- Users. Who within the organisation: the token's subject, null under the same conditions.
 CREATE FUNCTION public.auth_user_id() RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     claim jsonb;
 BEGIN
@@ -37,7 +37,7 @@ GRANT EXECUTE ON FUNCTION public.auth_org_id(), public.auth_user_id() TO authent
 -- Enqueueing. enqueue_recording() names the organisation that it was called for, and its own role can touch no other.
 -- The setting can be written by anyone, and means nothing to any other role.
 CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT nullif(current_setting('app.enqueue_org_id', true), '')::uuid
 $$;
 
@@ -58,7 +58,7 @@ SET LOCAL ROLE recording_grant_verifier;
 -- one organisation, verified here, inside the database, at every statement. Anything wrong with it raises 42501; the
 -- message does not say what, because the one who would learn from it is the one who forged it.
 CREATE FUNCTION app.task_org_id() RETURNS uuid
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     token     text   := coalesce(current_setting('app.task_grant', true), '');
     parts     text[] := string_to_array(token, '.');

@@ -21,7 +21,7 @@ CREATE FUNCTION public.enqueue_recording(
     duration_s        integer     DEFAULT NULL,
     agent_id          uuid        DEFAULT NULL
 ) RETURNS TABLE (call_id uuid, upload_id uuid, created boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     recording    constant text := coalesce(nullif(enqueue_recording.recording_id, ''), enqueue_recording.provider_call_id);

@@ -34,7 +34,7 @@ CREATE INDEX audit_log_subject ON public.audit_log (subject_id, at) WHERE subjec
 
 -- The upload that the call at hand names. Anyone can write the setting; it means nothing to any other role.
 CREATE FUNCTION app.named_upload_id() RETURNS uuid
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT nullif(current_setting('app.named_upload_id', true), '')::uuid
 $$;
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
@@ -75,7 +75,7 @@ SET LOCAL ROLE recording_operator_actions;
 -- such upload. The lock is on the queue's row first, as a worker takes it when it claims or settles.
 CREATE FUNCTION app.take_failed_upload(named uuid, reason text)
 RETURNS TABLE (id uuid, org_id uuid, call_id uuid, status text, is_due boolean, error_code text, detail jsonb)
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     problem text;
@@ -105,7 +105,7 @@ $$;
 -- One row for each action that changed something. The login is who acted; what the login says of who sat at the keyboard
 -- (the setting app.actor) is worth noting and proves nothing.
 CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
-LANGUAGE sql SET search_path = '' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
     VALUES (note_upload_action.org_id, session_user, note_upload_action.action, app.named_upload_id(),
         btrim(note_upload_action.reason, E' \t\r\n'),
@@ -120,7 +120,7 @@ $$;
 -- id: of the upload, or of its failure. Returns `retried`, or why nothing was done: `already_queued` (due, a worker will
 -- take it), `already_running`, `already_completed`, `not_found`. A missing reason is 22023.
 CREATE FUNCTION public.retry_failed_upload(id uuid, reason text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     upload record;
@@ -155,7 +155,7 @@ $$;
 -- (no failure of it is open), `already_running` (its attempt will settle it; discard it after), `already_completed`,
 -- `not_found`. A missing reason is 22023.
 CREATE FUNCTION public.discard_failed_upload(id uuid, reason text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     upload    record;

@@ -58,7 +58,7 @@ CREATE FUNCTION app.report_worker(
     deaf_s       double precision DEFAULT NULL,
     leaving      boolean          DEFAULT false
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     known constant text := left(report_worker.name, 255);
@@ -83,7 +83,7 @@ $$;
 
 -- Within the last hundred years: an interval takes no infinity.
 CREATE FUNCTION app.seconds_ago(s double precision) RETURNS timestamptz
-LANGUAGE sql STABLE STRICT SET search_path = '' AS $$
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT now() - make_interval(secs => greatest(0, least(s, 3e9)))
 $$;
 

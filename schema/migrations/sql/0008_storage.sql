@@ -97,7 +97,7 @@ CREATE POLICY operators_read ON app.storage_findings FOR SELECT TO recording_ops
 
 -- The organisation that the call at hand names. Anyone can write the setting; it means nothing to any other role.
 CREATE FUNCTION app.named_org_id() RETURNS uuid
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT nullif(current_setting('app.named_org_id', true), '')::uuid
 $$;
 REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
@@ -123,7 +123,7 @@ SET LOCAL ROLE recording_sweep_requester;
 -- Have an organisation's storage swept now and not when its turn comes. Returns the time of the request: the answer is a
 -- sweep that began after it (app.sweeps). One that is under way goes on to its end first.
 CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamptz
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     asked  timestamptz := clock_timestamp();

@@ -60,7 +60,7 @@ SET LOCAL ROLE recording_grant_verifier;
 -- What is wrong with the grant in app.task_grant, and which key it names. Null: nothing, app.task_org_id() takes it.
 -- Not for workers: only through the report below.
 CREATE FUNCTION app.grant_fault(OUT fault text, OUT kid text) RETURNS record
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     token  text   := coalesce(current_setting('app.task_grant', true), '');
@@ -119,7 +119,7 @@ CREATE FUNCTION app.report_refused_grant(
     upload_id   uuid  DEFAULT NULL,
     seen        text  DEFAULT NULL
 ) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     kind  text := seen;

@@ -26,7 +26,7 @@ SET LOCAL ROLE recordings_owner;
 -- The id of the key that a value was sealed with, from the value's own head (workers/credentials.py): version 1, length,
 -- id. Null: nothing that this system sealed.
 CREATE FUNCTION app.seal_key_id(sealed bytea) RETURNS text
-LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Step by step: within one statement get_byte() may be asked for a byte that is not there.
     IF sealed IS NULL OR octet_length(sealed) < 3 THEN
@@ -73,7 +73,7 @@ SET LOCAL ROLE recording_integrator;
 
 -- What each of them begins with: the organisation is named, and there is a reason.
 CREATE FUNCTION app.name_integration(org_id uuid, reason text) RETURNS void
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF coalesce(name_integration.reason, '') !~ '\S' OR length(name_integration.reason) > 500 THEN
         RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
@@ -89,7 +89,7 @@ $$;
 
 -- A plain secret that was given by mistake is refused before it is stored.
 CREATE FUNCTION app.refuse_unsealed(sealed bytea) RETURNS void
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF app.seal_key_id(sealed) IS NULL OR octet_length(sealed) > 16384 THEN
         RAISE EXCEPTION 'the credentials are not sealed' USING ERRCODE = 'invalid_parameter_value',
@@ -99,7 +99,7 @@ END
 $$;
 
 CREATE FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb)
-RETURNS void LANGUAGE sql SET search_path = '' AS $$
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
     VALUES (note_integration.org_id, session_user, note_integration.action, note_integration.integration_id,
         btrim(note_integration.reason, E' \t\r\n'),
@@ -109,7 +109,7 @@ $$;
 
 -- Store an organisation's credentials for a provider, or replace those that are there. Returns `stored` or `replaced`.
 CREATE FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     before record;
@@ -137,7 +137,7 @@ $$;
 -- none for this provider. Two steps, because the trace has to be there before the value is: the second one believes only
 -- what an earlier transaction has committed, and so a rollback cannot take it back.
 CREATE FUNCTION public.announce_integration(org_id uuid, provider text, reason text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     found        record;
@@ -160,7 +160,7 @@ $$;
 -- The sealed value that was announced, as it is now. Null: this login has announced no such thing within the last five
 -- minutes, or it has been removed since.
 CREATE FUNCTION public.announced_integration(org_id uuid, announcement bigint) RETURNS bytea
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM set_config('app.named_org_id', coalesce(announced_integration.org_id::text, ''), true);
@@ -175,7 +175,7 @@ $$;
 CREATE FUNCTION public.reseal_integration(
     org_id uuid, provider text, replaces bytea, sealed_credentials bytea, reason text
 ) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     before record;
@@ -200,7 +200,7 @@ $$;
 
 -- Take an organisation's credentials for a provider away. Returns `removed` or `not_found`.
 CREATE FUNCTION public.remove_integration(org_id uuid, provider text, reason text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     removed record;

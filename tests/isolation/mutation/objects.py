@@ -18,7 +18,7 @@ BESIDE = {
     "a copy": ("CREATE TABLE public.calls AS SELECT * FROM public.call_logs", "GRANT SELECT ON public.calls TO anon"),
     "a function that shows calls": (
         "CREATE FUNCTION public.calls() RETURNS SETOF public.call_logs LANGUAGE sql SECURITY DEFINER "
-        "SET search_path = '' AS 'SELECT * FROM public.call_logs'",
+        "SET search_path = pg_catalog, pg_temp AS 'SELECT * FROM public.call_logs'",
     ),
     "a partition that has no policies": (
         "CREATE TABLE app.notes (org_id uuid NOT NULL) PARTITION BY LIST (org_id)",
@@ -42,7 +42,7 @@ def mutants(catalog: Catalog) -> Iterator[Mutant]:
 def _function(function: Function, roles: tuple[str, ...]) -> Iterator[Mutant]:
     """``roles`` may call it. Every name in every function is qualified, so what its path says shows in nothing."""
     alter, name = f"ALTER FUNCTION {function.signature}", function.name
-    for what in ("RESET search_path", "SET search_path = public, pg_temp"):
+    for what in ("RESET search_path", "SET search_path = ''", "SET search_path = public, pg_temp"):
         yield Mutant("function", f"{name}: {what}", (f"{alter} {what}",), (name,))
     turned = "INVOKER" if function.as_definer else "DEFINER"
     yield Mutant("function", f"{name}: SECURITY {turned}", (f"{alter} SECURITY {turned}",), (), roles)

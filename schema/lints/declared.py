@@ -80,6 +80,9 @@ REFERENCES: Mapping[str, str] = {
 UNREFERENCED = (("app.storage_findings", "upload_id"),)
 """An object's name may name an upload that never was."""
 
+CONTEXTS = ("request.", "app.task_grant", "app.enqueue_", "app.named_", "app.actor", "role", "session_replication_role")
+"""How settings begin that say for whom one acts: they are for one transaction."""
+
 SETTINGS = ((WORKER, "enable_seqscan", "off"),)
 """On an empty table a sequential scan has nothing to compare a missing grant with: it would be no error."""
 

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from schema.lints.catalog import Catalog, Function
-from schema.lints.declared import DEFINER_FUNCTIONS, DEFINERS
+from schema.lints.declared import DEFINER_FUNCTIONS, DEFINERS, EVERYBODY, RUNTIME
 from schema.lints.finding import Finding
+from schema.lints.grants import FUNCTIONS
 from schema.roles import OWNER
 
 #: The temporary schema last, by its name. Unnamed it comes first, for types and tables, whatever the path says: then
@@ -15,11 +16,14 @@ _PINNED = "search_path=pg_catalog, pg_temp"
 
 def check(catalog: Catalog) -> Iterator[Finding]:
     """Functions of ``public`` and ``app``."""
+    callable_ = {grant.object for grant in catalog.grants if grant.role in {*RUNTIME, EVERYBODY}}
     for function in catalog.functions:
-        yield from _function(function)
+        # Another application's is its own business, unless it shows whoever may call it what its owner sees.
+        if _is_ours(function) or (function.as_definer and function.signature in callable_):
+            yield from _function(function)
     names = Counter(function.name for function in catalog.functions)
     for name, count in sorted(names.items()):
-        if count > 1 and name in {*DEFINER_FUNCTIONS, "public.auth_org_id", "public.auth_user_id"}:
+        if count > 1 and name in FUNCTIONS:
             sentence = f"There are {count} functions {name}: which one is called depends on the arguments' types."
             yield Finding("function_overloaded", name, sentence, f"DROP FUNCTION {name}(…), the one that is not ours")
 
@@ -48,9 +52,7 @@ def _function(function: Function) -> Iterator[Finding]:
             f"ALTER FUNCTION {function.signature} SECURITY DEFINER",
         )
     allowed = (wanted,) if wanted else (OWNER, *DEFINERS)
-    if function.owner not in allowed and (
-        wanted or function.as_definer or function.name.startswith("app.") or _context(function)
-    ):
+    if function.owner not in allowed:
         yield Finding(
             "function_owner",
             function.signature,
@@ -60,5 +62,5 @@ def _function(function: Function) -> Iterator[Finding]:
         )
 
 
-def _context(function: Function) -> bool:
-    return function.name in {"public.auth_org_id", "public.auth_user_id"}
+def _is_ours(function: Function) -> bool:
+    return function.name.startswith("app.") or function.name in FUNCTIONS

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from schema.lints.catalog import Catalog, Membership, Role
 from schema.lints.declared import (
     ANONYMOUS,
+    CONTEXTS,
     DEFINERS,
     MEMBERSHIPS,
     OPTIONAL_MEMBERSHIPS,
@@ -14,8 +15,6 @@ from schema.lints.declared import (
 )
 from schema.lints.finding import Finding
 from schema.roles import OWNER
-
-_CONTEXT = ("app.", "request.", "role", "session_replication_role")
 
 
 def check(catalog: Catalog) -> Iterator[Finding]:
@@ -95,7 +94,7 @@ def _memberships(memberships: tuple[Membership, ...]) -> Iterator[Finding]:
 def _settings(catalog: Catalog) -> Iterator[Finding]:
     """A context is for one transaction. One that a role or the database starts with is everybody's."""
     for setting in catalog.settings:
-        if setting.role in {None, *ROLES} and setting.name.startswith(_CONTEXT):
+        if setting.role in {None, *ROLES} and setting.name.startswith(CONTEXTS):
             whose = setting.role or f"database {setting.database}"
             how = f"ROLE {setting.role}" if setting.role else f"DATABASE {setting.database}"
             yield Finding(

@@ -10,8 +10,7 @@ from schema.lints.finding import Finding
 
 _COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _ALWAYS = re.compile(r"\(*(true|1 = 1|'(.*)'(::\w+)? = '\2'(::\w+)?)\)*")
-# A call that no SELECT stands around: made for every row, where once a statement would do.
-_BARE_CALL = re.compile(r"(?<!SELECT )(?<![\w.])(?:app|public|auth)\.\w+\(\)|(?<!SELECT )current_setting\(")
+_ONCE = re.compile(r"\( SELECT (\S+\(\)) AS \w+\)")
 
 
 def check(catalog: Catalog) -> Iterator[Finding]:
@@ -61,11 +60,7 @@ def _fault(expression: str, wanted: str | None, role: str) -> tuple[str, str] | 
         return "policy_reads_user_metadata", "user_metadata is what users write about themselves; app_metadata is not"
     if _ALWAYS.fullmatch(expression):
         return "policy_always_true", "it is true for every row of every organisation"
-    if (
-        wanted
-        and re.sub(r"\( SELECT (\S+\(\)) AS \w+\)", r"\1", wanted) == expression
-        and _BARE_CALL.search(expression)
-    ):
+    if wanted and _ONCE.sub(r"\1", wanted) == expression:
         return "policy_calls_per_row", "its function is called for every row, not once as (SELECT …)"
     return "policy_not_bound", f"{expression} is not the comparison with the role's own organisation"
 

@@ -8,11 +8,8 @@ from schema.lints.finding import Finding
 from schema.lints.grants import Line, declared
 from schema.roles import OWNER
 
-_HARMLESS = {
-    ("SCHEMA", "public", None, EVERYBODY, "USAGE"),
-    ("DATABASE", None, None, EVERYBODY, "CONNECT"),
-    ("DATABASE", None, None, EVERYBODY, "TEMPORARY"),
-}
+# What PostgreSQL gives everybody by itself.
+_HARMLESS = {("SCHEMA", "public", "USAGE"), ("DATABASE", None, "CONNECT"), ("DATABASE", None, "TEMPORARY")}
 _KINDS = {"r": "TABLES", "S": "SEQUENCES", "f": "FUNCTIONS", "T": "TYPES", "n": "SCHEMAS", "L": "LARGE OBJECTS"}
 _NEVER = ("TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
 
@@ -32,9 +29,9 @@ def check(catalog: Catalog) -> Iterator[Finding]:
     }
     for grant in catalog.grants:
         found = line(grant)
-        if found in _HARMLESS or grant.role in ADMINISTRATORS:
+        if grant.role in ADMINISTRATORS or not _is_ours(grant, known):
             continue
-        if found not in wanted and _is_ours(grant, known):
+        if found not in wanted and (grant.kind, found[1], grant.privilege) not in _HARMLESS:
             yield _too_many(grant, found, definers)
         elif grant.grantable:
             yield Finding(
@@ -56,17 +53,13 @@ def check(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _is_ours(grant: Grant, known: set[str | None]) -> bool:
-    """What another application has beside us in ``public`` is its own business, until it is granted to our logins."""
+    """What another application has beside us, in ``public`` too, is its own business until it is granted to us."""
+    if grant.kind == "DATABASE" or (grant.kind, grant.object) == ("SCHEMA", "public"):
+        return grant.role in {*ROLES, EVERYBODY}
     name = grant.object.partition("(")[0]
-    shared = {USER, ANONYMOUS, EVERYBODY}
     if grant.kind == "SEQUENCE":
         name = name.removesuffix("_id_seq")
-    return (
-        grant.kind in {"SCHEMA", "DATABASE"}
-        or name in known
-        or grant.role in set(ROLES) - shared
-        or (grant.object.startswith("app."))
-    )
+    return name in known or grant.object.startswith("app.") or grant.role in {*ROLES} - {USER, ANONYMOUS}
 
 
 def _too_many(grant: Grant, found: Line, definers: set[str]) -> Finding:

@@ -9,8 +9,10 @@ from schema.lints import catalog
 
 Row = TypeVar("Row")
 
-# With this path every name is deparsed with its schema. Both settings end with the savepoint.
-_ALONE = "SELECT set_config('search_path', '', true), set_config('transaction_read_only', 'on', true)"
+# With this path every name of ours is deparsed with its schema. Both settings end with the savepoint.
+_ALONE = """
+SELECT set_config('search_path', 'pg_catalog, pg_temp', true), set_config('transaction_read_only', 'on', true)
+"""
 
 _OURS = "('public'::regnamespace, 'app'::regnamespace)"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from schema.lints.catalog import Catalog, Table, Trigger
-from schema.lints.declared import APPEND_ONLY, ORG_MAY_BE_NULL, TENANTLESS, UNPROTECTED
+from schema.lints.declared import APPEND_ONLY, EVERYBODY, ORG_MAY_BE_NULL, RUNTIME, TENANTLESS, UNPROTECTED
 from schema.lints.finding import Finding
 from schema.roles import OWNER
 
@@ -21,10 +21,11 @@ _APPENDED = (
 def check(catalog: Catalog) -> Iterator[Finding]:
     """Tables, views and triggers."""
     guarded = {policy.table for policy in catalog.policies}
+    open_ = {grant.object for grant in catalog.grants if grant.role in {*RUNTIME, EVERYBODY}}
     for table in catalog.tables:
         if table.kind not in "rp":
             yield from _beside(table)
-        elif table.name not in UNPROTECTED:
+        elif _is_ours(table) or (table.name in open_ and not table.secured):
             yield from _security(table, has_policy=table.name in guarded or _is_nobodys(table))
             yield from _columns(table)
             yield from _triggers(table, catalog.triggers)
@@ -45,6 +46,7 @@ def check(catalog: Catalog) -> Iterator[Finding]:
                 extension.name,
                 f"Extension {extension.name} is in schema {extension.schema}, where an API publishes its functions.",
                 f"ALTER EXTENSION {extension.name} SET SCHEMA extensions",
+                level="warning",
             )
 
 
@@ -79,8 +81,14 @@ def _security(table: Table, *, has_policy: bool) -> Iterator[Finding]:
         )
 
 
+def _is_ours(table: Table) -> bool:
+    """What another application has in ``public`` is its own business, until our users may ask it."""
+    ours = "org_id" in table.columns or table.name in TENANTLESS or table.name.startswith("app.")
+    return ours and table.name not in UNPROTECTED
+
+
 def _is_nobodys(table: Table) -> bool:
-    """In our own schema. What another application has in ``public`` need not have organisations."""
+    """In our own schema: another application's tables need not have organisations."""
     return "org_id" not in table.columns and table.name not in TENANTLESS and table.name.startswith("app.")
 
 

@@ -19,6 +19,7 @@ BREAKS = {
     "rls_off": (
         "CREATE TABLE public.notes (id uuid PRIMARY KEY)",
         "ALTER TABLE public.notes FORCE ROW LEVEL SECURITY",
+        "GRANT SELECT ON public.notes TO authenticated",
     ),
     "policies_asleep": ("ALTER TABLE public.leads DISABLE ROW LEVEL SECURITY",),
     "rls_without_policy": ("DROP POLICY own_organization ON public.knowledge_base",),
@@ -135,6 +136,20 @@ def test_what_cannot_be_broken_here_is_found_where_a_catalog_says_so(shared: Dat
     with shared.connect() as admin:
         found = lints.judge(replace(read(admin), **PRETENDED[code]))
     assert {finding.code for finding in found} == {code}, found
+
+
+def test_what_another_application_has_beside_us_is_its_own_business(shared: Database) -> None:
+    with shared.connect() as admin, admin.transaction(force_rollback=True):
+        for statement in (
+            "CREATE TABLE public.notes (id integer PRIMARY KEY, text text UNIQUE)",
+            "CREATE FUNCTION public.count_notes() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.notes'",
+            "CREATE ROLE another_application NOLOGIN",
+            "GRANT CREATE, USAGE ON SCHEMA public TO another_application",
+            "GRANT SELECT ON public.notes TO another_application",
+            f"ALTER DATABASE {shared.name} SET app.settings.jwt_exp = '3600'",
+        ):
+            admin.execute(statement)
+        assert lints.findings(admin) == ()
 
 
 def codes() -> Iterator[str]:

@@ -36,11 +36,11 @@ def mutants(catalog: Catalog) -> Iterator[Mutant]:
             statement = f"ALTER TABLE {table.name} OWNER TO {owner}"
             yield Mutant("owner", f"{table.name}: belongs to {owner}", (statement,), (table.name,), (OWNER, owner))
     for what, statements in BESIDE.items():
-        yield Mutant("beside", f"{what} beside the tables", statements, ("public.call_logs",), ("authenticated",))
+        yield Mutant("beside", f"{what} beside the tables", statements, ("tables", "functions"))
 
 
 def _function(function: Function, roles: tuple[str, ...]) -> Iterator[Mutant]:
-    """``roles`` may call it. Every name in every function is qualified, so what its path says shows in nothing."""
+    """``roles`` may call it. What its path says shows only to whoever makes types of their own (test_temporary.py)."""
     alter, name = f"ALTER FUNCTION {function.signature}", function.name
     for what in ("RESET search_path", "SET search_path = ''", "SET search_path = public, pg_temp"):
         yield Mutant("function", f"{name}: {what}", (f"{alter} {what}",), (name,))

@@ -1,4 +1,5 @@
-"""Clocks that disagree: doorbells expire by one and are rung by another, and S3 refuses what is signed in its past."""
+"""Clocks that disagree: PostgreSQL refuses a grant from more than a minute ahead of it, S3 what is signed a quarter of
+an hour away, and a user's token may have run out on one side only."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 from workers.doctor.result import Result, ok, unseen, warning, wrong
 
 _MUCH_S = 3.0
-#: As long as a doorbell lives: it would be dead before it is heard.
+#: Half of what a grant may be ahead: a drift that got so far gets further.
 _TOO_MUCH_S = 30.0
 _REMEDY = "let every host follow a time server (chrony, systemd-timesyncd)"
 
@@ -33,7 +34,7 @@ def judge(readings: Mapping[str, Reading]) -> Iterator[Result]:
         least_s = max(0.0, abs(reading.ahead_s) - reading.within_s)
         said = f"{name} is {least_s:.0f} s {'ahead of' if reading.ahead_s > 0 else 'behind'} this machine"
         if least_s >= _TOO_MUCH_S:
-            yield wrong("clocks", f"{said}: doorbells expire before they are heard", _REMEDY)
+            yield wrong("clocks", f"{said}: from a minute on, every grant is refused", _REMEDY)
         elif least_s >= _MUCH_S:
             yield warning("clocks", said, _REMEDY)
         else:

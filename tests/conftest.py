@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.database import Database
-from tests.pgbouncer import PgBouncer, Pooled
+from tests.pgbouncer import PgBouncer, Pooled, documented
 from workers.embedded.postgres import Postgres
 
 HERE = Path(__file__).parent
@@ -44,8 +44,9 @@ def template(postgres: Postgres) -> Database:
 
 @pytest.fixture(scope="session")
 def pgbouncer(template: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
-    """In transaction mode, before the embedded PostgreSQL, with few server connections, so that they are shared."""
-    settings = {"default_pool_size": "3", "server_reset_query_always": "1"}
+    """As docs/deployment.md sets it, before the embedded PostgreSQL; with few server connections, so that they are
+    shared."""
+    settings = documented() | {"default_pool_size": "3"}
     with PgBouncer.before(template, tmp_path_factory.mktemp("pgbouncer"), **settings) as running:
         yield running
 

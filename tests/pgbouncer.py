@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode before a database's logins: Debian's package, and nothing of it configured but this."""
 
+import configparser
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,6 +19,14 @@ from workers.embedded import ports
 from workers.embedded.identity import SAME, Identity, nobody, owned_folder, remove_owned
 from workers.embedded.process import Process, Program, basics, spawn
 from workers.embedded.ready import Server, wait_ready
+
+
+def documented() -> dict[str, str]:
+    """The settings that docs/deployment.md gives, but for the place of a file."""
+    ini = configparser.ConfigParser()
+    text = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text()
+    ini.read_string(text.partition("```ini\n")[2].partition("```")[0])
+    return {name: value for name, value in ini["pgbouncer"].items() if name != "auth_file"}
 
 
 def binary() -> Path:

@@ -66,6 +66,9 @@ class _Asked:
         yield self._select("SELECT", self._key)
         if self.is_.may("INSERT", *self.is_.row) or whole:
             yield self._cell("INSERT", self.is_.insert(self.is_.cast.own), self.is_.inserted("own"))
+            if self.is_.table.has_org and "org_id" in self.is_.row:
+                nobodys = self.is_.insert(self.is_.cast.own, {"org_id": "NULL"})
+                yield self._cell("INSERT for nobody", nobodys, self.is_.inserted("null"))
         if self._may_change or whole:
             update = f"UPDATE {self._name} SET {self.is_.changed}{self._bound()}"
             yield self._blind("UPDATE of everything", update, self._given(self.is_.counted, may=self._may_change))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from schema.isolation.cast import Cast, Organisation
 from schema.isolation.contexts import OWN, Context
-from schema.isolation.outcome import DENIED, MALFORMED, NOTHING, TAKEN, Outcome, Rows
+from schema.isolation.outcome import DENIED, MALFORMED, NOTHING, NULL, TAKEN, Outcome, Rows
 from schema.isolation.planting import Row, Table
 from schema.isolation.rights import Role
 
@@ -79,12 +79,14 @@ class Expectation:
             return DENIED
         return MALFORMED if self.scope == "own" and self.context.proves == "malformed" else permitted
 
-    def inserted(self, aim: Aim) -> Outcome:
-        """What comes of a row for ``own`` or for ``other``."""
+    def inserted(self, aim: Aim | Literal["null"]) -> Outcome:
+        """What comes of a row for ``own``, for ``other`` or for no organisation."""
         if self.scope == "own" and self.context.proves == "malformed":
             permitted: Outcome = MALFORMED
         elif self.scope == "none" or (self.scope == "own" and self.context.proves != aim):
             permitted = DENIED
+        elif aim == "null":
+            permitted = NULL
         elif self.table.once:
             permitted = TAKEN
         else:

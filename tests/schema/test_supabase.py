@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from schema import lints
+from schema.isolation import verify
 from schema.tenancy import user_transaction
 from tests.database import Database
 from tests.schema.test_migrations import binaries
@@ -86,3 +87,11 @@ def test_the_owner_cannot_log_in_and_every_table_is_forced(supabase: Database) -
 def test_the_static_checks_find_nothing_wrong_beside_what_supabase_brings(supabase: Database) -> None:
     with supabase.connect() as administrator:
         assert lints.findings(administrator) == ()
+
+
+def test_the_matrix_of_isolation_holds_here_too(supabase: Database) -> None:
+    """Asked by an administrator who is no superuser and takes every role on for it."""
+    with psycopg.connect(supabase.url()) as connection:
+        report = verify(connection)
+    assert [(one.cell, one.seen) for one in report.wrong] == []
+    assert len(report.cells) > 5000

@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from celery import Celery
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workers import intake
 from workers.doorbell import GRANT_HEADER, MAINTENANCE_QUEUE, SWEEP_TASK, UPLOAD_QUEUE, UPLOAD_TASK
 from workers.grants import Grant, GrantKey, mint
 from workers.intake import REFUSED_TASK, Refused, take
@@ -95,6 +97,14 @@ def test_what_was_taken_can_be_taken_again_when_the_broker_gives_it_back() -> No
     again = take(once, UPLOAD_QUEUE)
     assert body(again) == body(once)
     assert again["headers"] | {GRANT_HEADER: ""} == once["headers"] | {GRANT_HEADER: ""}
+
+
+def test_every_task_of_ours_has_its_place_at_the_gate() -> None:
+    """One that has none would be refused whenever it is rung for."""
+    app = import_module("tasks").app
+    app.loader.import_default_modules()
+    known = {task for tasks in intake._READERS.values() for task in tasks}
+    assert {name for name in app.tasks if name.startswith("recordings.")} == known | {REFUSED_TASK}
 
 
 def test_nothing_else_of_a_message_gets_through() -> None:

@@ -12,7 +12,7 @@ from workers.embedded.signs import leads
 from workers.embedded.state import State, load
 
 _FILE = "grant_key.new"
-_WITHIN_S = 20.0
+_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.1
 
 

@@ -80,7 +80,7 @@ REFERENCES: Mapping[str, str] = {
 UNREFERENCED = (("app.storage_findings", "upload_id"),)
 """An object's name may name an upload that never was."""
 
-CONTEXTS = ("request.", "app.task_grant", "app.enqueue_", "app.named_", "app.actor", "role", "session_replication_role")
+CONTEXTS = ("request.", "app.task_", "app.enqueue_", "app.named_", "app.actor", "role", "session_replication_role")
 """How settings begin that say for whom one acts: they are for one transaction."""
 
 SETTINGS = ((WORKER, "enable_seqscan", "off"),)

@@ -7,11 +7,14 @@ Exit code 0 only if every mutant is noticed. Each process has a PostgreSQL of it
 import argparse
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TypeAlias
 
 import psycopg
 
@@ -22,20 +25,24 @@ from workers.embedded.postgres import Postgres
 
 PROGRESS_S = 10.0
 
+Told: TypeAlias = "multiprocessing.Queue[Verdict | str | None]"
+
 
 def main() -> int:
     options = arguments()
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
-    told: multiprocessing.Queue[Verdict | int | str] = context.Queue()
-    processes = [
+    told: Told = context.Queue()
+    processes: list[BaseProcess] = [
         context.Process(target=work, args=(told, number, options.processes, options.only), daemon=True)
         for number in range(options.processes)
     ]
     for process in processes:
         process.start()
-    verdicts, fault = collect(told, options.processes, show_static=options.show_static)
+    verdicts, fault = collect(told, processes, show_static=options.show_static)
     for process in processes:
+        if fault:
+            process.terminate()
         process.join()
     if fault:
         sys.stderr.write(f"{fault}\n")
@@ -45,34 +52,35 @@ def main() -> int:
     return 0 if verdicts and all(verdict.killed for verdict in verdicts) else 1
 
 
-def work(told: "multiprocessing.Queue[Verdict | int | str]", number: int, of: int, only: str) -> None:
-    """Every n-th mutant, in a database of its own. The last word is how many there were, or what went wrong."""
+def work(told: Told, number: int, of: int, only: str) -> None:
+    """Every n-th mutant, in a database of its own. The last word is None, or what went wrong."""
     try:
         with tempfile.TemporaryDirectory() as folder, Postgres.temporary(Path(folder)) as postgres:
             migrate(postgres.admin_url)
             with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
                 untouched(connection)
-                mine = [mutant for mutant in enumerated(connection) if only in f"{mutant.kind} {mutant.name}"][
-                    number::of
-                ]
-                for mutant in mine:
+                chosen = [mutant for mutant in enumerated(connection) if only in f"{mutant.kind} {mutant.name}"]
+                for mutant in chosen[number::of]:
                     told.put(judge(connection, mutant))
-        told.put(len(mine))
+        told.put(None)
     except Exception as error:  # noqa: BLE001 the parent says it, and counts the run as failed
         told.put(f"{type(error).__name__}: {error}")
 
 
-def collect(
-    told: "multiprocessing.Queue[Verdict | int | str]", processes: int, *, show_static: bool
-) -> tuple[list[Verdict], str]:
+def collect(told: Told, processes: list[BaseProcess], *, show_static: bool) -> tuple[list[Verdict], str]:
     """What all of them said, until each has said its last word or one has failed."""
     verdicts: list[Verdict] = []
     ended, shown = 0, time.monotonic()
-    while ended < processes:
-        word = told.get()
+    while ended < len(processes):
+        try:
+            word = told.get(timeout=PROGRESS_S)
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                return verdicts, "a process died without a word"
+            continue
         if isinstance(word, str):
             return verdicts, word
-        if isinstance(word, int):
+        if word is None:
             ended += 1
             continue
         verdicts.append(word)

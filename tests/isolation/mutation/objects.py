@@ -44,8 +44,9 @@ def _function(function: Function, roles: tuple[str, ...]) -> Iterator[Mutant]:
     alter, name = f"ALTER FUNCTION {function.signature}", function.name
     for what in ("RESET search_path", "SET search_path = ''", "SET search_path = public, pg_temp"):
         yield Mutant("function", f"{name}: {what}", (f"{alter} {what}",), (name,))
+    about = () if roles else (name,)
     turned = "INVOKER" if function.as_definer else "DEFINER"
-    yield Mutant("function", f"{name}: SECURITY {turned}", (f"{alter} SECURITY {turned}",), (), roles)
+    yield Mutant("function", f"{name}: SECURITY {turned}", (f"{alter} SECURITY {turned}",), about, roles)
     for owner in ("postgres", OWNER):
         if owner != function.owner:
-            yield Mutant("function", f"{name}: belongs to {owner}", (f"{alter} OWNER TO {owner}",), (), roles)
+            yield Mutant("function", f"{name}: belongs to {owner}", (f"{alter} OWNER TO {owner}",), about, roles)

@@ -19,8 +19,9 @@ from schema.isolation.cells import cells
 from schema.isolation.expectation import Cell
 from schema.isolation.outcome import NOTHING, Outcome, Rows, is_leak
 from schema.isolation.planting import TABLES
-from schema.isolation.probe import CannotAsk, Probe, leave_behind
+from schema.isolation.probe import Probe
 from schema.isolation.rights import ROLES
+from schema.isolation.stage import CannotAsk, leave_behind, staged
 
 PLANTED = Cell(
     role="administrator",
@@ -98,10 +99,9 @@ def verify(
     cast = Cast()
     if connection.info.transaction_status == TransactionStatus.IDLE:
         leave_behind(connection, cast)
-    probe = Probe(connection, cast)
     results: list[Result] = []
-    with probe.prepared(connection) as planted:
-        for result in _results(probe, cast, planted, _Concerned(tables, roles)):
+    with staged(connection, cast) as planted:
+        for result in _results(Probe(connection, cast), cast, planted, _Concerned(tables, roles)):
             results.append(result)
             if first_wrong and not result.ok:
                 break
@@ -123,11 +123,13 @@ def _results(probe: Probe, cast: Cast, planted: Outcome, concerned: _Concerned) 
     if planted != PLANTED.expected:
         return  # nobody is on the stage
     yield from (Result(cell, seen) for cell, seen in probe.survey() if concerned(cell))
-    open_ = set()
-    for cell in chain.from_iterable((*(cells(role, TABLES, cast) for role in ROLES), attacks(cast))):
-        if not concerned(cell) or (cell.blind and (cell.role, cell.table) in open_):
-            continue
-        result = Result(cell, probe.ask(cell))
+    every = chain.from_iterable((*(cells(role, TABLES, cast) for role in ROLES), attacks(cast)))
+    asked = [cell for cell in every if concerned(cell)]
+    open_: set[tuple[str, str]] = set()  # where a role reaches a deployment's own rows: they are not changed as well
+    sighted = (cell for cell in asked if not cell.blind)
+    blind = (cell for cell in asked if cell.blind and (cell.role, cell.table) not in open_)
+    for cell, seen in chain(probe.ask(sighted), probe.ask(blind)):
+        result = Result(cell, seen)
         if result.reached_strangers:
-            open_.add((cell.role, cell.table))  # a deployment's own rows: they are not touched as well
+            open_.add((cell.role, cell.table))
         yield result

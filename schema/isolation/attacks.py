@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from schema import roles as logins
 from schema.isolation.cast import Cast
-from schema.isolation.cells import listed
+from schema.isolation.cells import NOBODY, listed
 from schema.isolation.contexts import OWN, Context, contexts
 from schema.isolation.effects import EFFECTS, Effect
 from schema.isolation.expectation import Cell, Expectation
@@ -137,8 +137,11 @@ def _by_the_administrator(table: Table, stage: _Stage) -> Iterator[Cell]:
     if not table.has_org:
         return
     own = f" WHERE {table.key} IN ({listed(*stage.cast.own.keys(table))})"
+    alone = {column: value for column, value in table.example.items() if column not in {"agent_id", "lead_id"}}
+    unknown = stage.cast.own.insert(table.name, alone | {"org_id": listed(NOBODY)})
     tries: list[tuple[str, str, Outcome, str]] = [
         ("move to the other", f"UPDATE {table.name} SET org_id = '{{other_org}}'{own}", DENIED, _STAYS),
+        ("INSERT for an organisation that is not", unknown, NO_SUCH_PARENT, _NOBODYS),
         ("move by way of NULL", f"UPDATE {table.name} SET org_id = NULL{own}", DENIED, _STAYS),
     ]
     if table.name == "public.audit_log":

@@ -21,7 +21,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "app.grant_keys": ("inner_pad", "outer_pad"),
 }
 _AT_MOST = 50  # rows: enough to see a leak by, in a database of any size
-_NOBODY = "00000000-0000-0000-0000-000000000001"
+NOBODY = "00000000-0000-0000-0000-000000000001"
 _STAYS = "a row stays with its organisation"
 _ALIKE = "the key holds the organisation too, and tells no id that is another's from one that is not"
 _MET = "a row of another organisation is met, and neither changed nor shown"
@@ -85,7 +85,6 @@ class _Asked:
         yield self._cell("SELECT of the other's by key", others, self._seen(Rows(other=self.is_.sees.other)))
         for secret in SECRETS.get(self._name, ()):
             yield self._select(f"SELECT of {secret}", secret)
-        yield self._cell("COPY TO", f"COPY ({self._rows('1')}) TO STDOUT", self._seen(), look="copy out")
         locked = self._given(self._seen(), may=self._may_change)
         yield self._cell("SELECT FOR UPDATE", f"{self._rows('1')} FOR UPDATE", locked)
 
@@ -93,6 +92,7 @@ class _Asked:
         """Ways to read that are not SELECT."""
         bound = self._bound()
         heard = f"{f'{bound} AND' if bound else ' WHERE'} {self.is_.cast.schema}.hear({self._key}::text)"
+        yield self._cell("COPY TO", f"COPY ({self._rows('1')}) TO STDOUT", self._seen(), look="copy out")
         leaky = f"SELECT 1 FROM {self._name}{heard} LIMIT {_AT_MOST}"
         yield self._cell("a leaky function in WHERE", leaky, self._seen(), look="notices")
         if not bound:
@@ -143,7 +143,7 @@ class _Asked:
         """A row under another organisation's, or under one that does not exist: the two must look alike."""
         hidden = self.is_.scope == "none"
         for column, parent in self.is_.table.parents.items():
-            for whose, there in (("the other's", self.is_.cast.other.ids[parent]), ("nobody's", _NOBODY)):
+            for whose, there in (("the other's", self.is_.cast.other.ids[parent]), ("nobody's", NOBODY)):
                 hang = f"UPDATE {self._name} SET {column} = '{there}' WHERE {self._key} IN ({self._keys('own')})"
                 expected = self._given(self._seen(NO_SUCH_PARENT), may=self.is_.may("UPDATE", column))
                 yield self._cell(f"UPDATE of {column} to {whose}", hang, NOTHING if hidden else expected, _ALIKE)

@@ -195,14 +195,14 @@ TABLES = (
             {
                 "id": "{finding}",
                 "org_id": "'{org}'",
-                "object_key": "'{org}/lost.wav'",
+                "object_key": "'lost.wav'",
                 "code": "'object_missing'",
                 "action": "'reported'",
             },
         ),
         example={
             "org_id": "'{org}'",
-            "object_key": "'{org}/new.wav'",
+            "object_key": "'new.wav'",
             "code": "'object_missing'",
             "action": "'reported'",
         },

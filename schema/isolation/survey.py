@@ -40,11 +40,19 @@ SELECT r.rolname, n.nspname, p
 FROM pg_roles AS r CROSS JOIN pg_namespace AS n CROSS JOIN unnest('{USAGE,CREATE}'::text[]) AS p
 WHERE r.rolname = ANY(%(roles)s) AND n.nspname IN ('public', 'app') AND has_schema_privilege(r.oid, n.oid, p)
 """
-# On Supabase the API's login may become service_role too, which is the administrator's.
+_ON_SEQUENCES = """
+SELECT r.rolname, nspname || '.' || relname, p FROM pg_roles AS r CROSS JOIN pg_class AS c
+JOIN pg_namespace AS n ON n.oid = relnamespace CROSS JOIN unnest('{USAGE,SELECT,UPDATE}'::text[]) AS p
+WHERE r.rolname = ANY(%(roles)s) AND nspname || '.' || relname = ANY(%(sequences)s)
+  AND has_sequence_privilege(r.oid, CASE WHEN relkind = 'S' THEN c.oid END, p)
+"""
+# Inherited, or to be passed on, is more than to be taken on. On Supabase the API's login may become service_role too,
+# which is the administrator's.
 _OF_ROLES = """
-SELECT m.rolname, 'roles', r.rolname FROM pg_roles AS m CROSS JOIN pg_roles AS r
+SELECT m.rolname, 'roles', r.rolname || more FROM pg_roles AS m CROSS JOIN pg_roles AS r CROSS JOIN (VALUES
+    ('MEMBER', ''), ('USAGE', ' inherited'), ('MEMBER WITH ADMIN OPTION', ' with admin')) AS how (membership, more)
 WHERE m.rolname = ANY(%(roles)s) AND m.oid <> r.oid AND r.rolname <> 'service_role'
-  AND pg_has_role(m.oid, r.oid, 'MEMBER')
+  AND pg_has_role(m.oid, r.oid, membership)
 UNION ALL
 SELECT rolname, 'roles', attribute FROM pg_roles CROSS JOIN LATERAL (VALUES
     ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls), ('CREATEROLE', rolcreaterole), ('REPLICATION', rolreplication)
@@ -65,6 +73,7 @@ WHERE proowner IN (SELECT oid FROM pg_roles WHERE rolname = ANY(%(roles)s))
 """
 _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _MAINTAIN_SINCE = 170_000
+_SEQUENCES = [f"{table.name}_id_seq" for table in TABLES if table.is_numbered]
 _MORE = "no grant is held but those that are needed"
 
 
@@ -76,11 +85,12 @@ def survey(cursor: psycopg.Cursor[Any], stranger: str) -> Iterator[tuple[Cell, N
         "roles": list(names),
         "owner": logins.OWNER,
         "tables": [table.name for table in TABLES],
+        "sequences": _SEQUENCES,
         "functions": list(CALLS),
         "privileges": [*_PRIVILEGES, *(["MAINTAIN"] if version >= _MAINTAIN_SINCE else [])],
     }
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for query in (_ON_TABLES, _ON_FUNCTIONS, _ON_SCHEMAS, _OF_ROLES, _UNKNOWN):
+    for query in (_ON_TABLES, _ON_SEQUENCES, _ON_FUNCTIONS, _ON_SCHEMAS, _OF_ROLES, _UNKNOWN):
         for role, thing, name in cursor.execute(query, parameters):
             held[names.get(role, role), thing].add(name)
     for role, thing, operation, expected, why in _expected():
@@ -94,6 +104,8 @@ def _expected() -> Iterator[tuple[str, str, str, Collection[str], str]]:
         ):  # whoever owns a table holds everything on it: row-level security is forced instead
             for table in TABLES:
                 yield role.name, table.name, "grants", role.right(table.name).names(), role.why
+            for sequence in _SEQUENCES:
+                yield role.name, sequence, "grants", [], "the sequence counts the rows of every organisation"
             app = ["USAGE"] if role.name in grants.SCHEMAS["app"] else []
             yield role.name, "app", "grants", app, _MORE
         public = ["USAGE", "CREATE"] if role.name == logins.OWNER else ["USAGE"]

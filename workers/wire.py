@@ -1,8 +1,8 @@
 """One kept-alive HTTP/1.1 connection, and a shelf for those that are idle: what both ends of the copy run on.
 
 Below urllib3 on purpose: reading straight into the copy's own buffer halves the CPU of a small recording, and whoever
-owns the socket can say which address it may be connected to. Framing and headers are parsed by http.client (at most 100
-headers of at most 64 KiB). Nothing here retries, redirects, decodes or reads the environment.
+owns the socket can say which address it may be connected to. Headers are parsed by http.client. Nothing here retries,
+redirects, decodes or reads the environment.
 """
 
 import io
@@ -12,12 +12,15 @@ import ssl
 from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from threading import Lock
 from time import monotonic
 from typing import Self, cast
 
 Buffer = bytes | bytearray | memoryview
+HEAD = 128 * 1024
+"""Bytes that an answer may take to come to its body, interim answers included."""
+_INTERIM = 8
 
 
 class Wire:
@@ -26,38 +29,82 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._patience_s = sock.gettimeout()
+        self._bounded: _Bounded | None = None
+        self._reader: io.BufferedReader | None = None
         self.is_tls = isinstance(sock, ssl.SSLSocket)
         self.expires_at = float("inf")
 
     def send(self, data: Buffer) -> None:
+        self._sock.settimeout(self._patience_s)
         self._sock.sendall(data)
 
     def response(self, method: str, *, within_s: float) -> HTTPResponse:
-        """The status line and headers of the answer; its body is to be read from ``.fp``, or by its own methods."""
+        """The status line and headers of the answer; its body is to be read from ``.fp``, or by its own methods.
+        Interim answers (100, 103) are passed over: taken for the answer, they would leave it to the next question.
+        HTTPException if it is no HTTP, or larger than HEAD."""
         self.expires_at = monotonic() + within_s
-        response = HTTPResponse(cast("socket.socket", self), method=method)  # it calls makefile and nothing else
-        response.begin()
-        return response
+        self._forget_reader()
+        self._bounded = _Bounded(self, self._sock.makefile("rb", buffering=0))
+        self._reader = io.BufferedReader(self._bounded)
+        self._bounded.left = HEAD
+        for _ in range(_INTERIM):
+            response = HTTPResponse(cast("socket.socket", self), method=method)  # it calls makefile and nothing else
+            response.begin()
+            if not 100 <= response.status < 200 or response.status == 101:
+                self._bounded.left = None
+                return response
+            response.fp = None  # type: ignore[assignment]  # the reader goes on to the next
+        raise HTTPException("interim answers without end")
 
     def makefile(self, mode: str) -> io.BufferedReader:
         del mode
-        return io.BufferedReader(_Bounded(self, self._sock.makefile("rb", buffering=0)))
+        assert self._reader is not None  # noqa: S101 - response() has made it
+        return self._reader
+
+    def wait_at_most(self, remaining_s: float) -> None:
+        """A read waits no longer than its deadline, not just than the socket's own timeout."""
+        patience_s = remaining_s if self._patience_s is None else min(self._patience_s, remaining_s)
+        if patience_s < float("inf"):
+            self._sock.settimeout(patience_s)
 
     def is_readable(self) -> bool:
         """Something has arrived: on an idle connection, that it was closed or is confused."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return True
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))
+
+    def is_quiet(self) -> bool:
+        """Nothing has come beyond the answer that was read. What had would be taken for the next answer, which may be
+        another organisation's. Ask before the response is closed."""
+        if self._bounded is not None and self._reader is not None:
+            self._bounded.is_shut = True
+            if self._reader.closed or self._reader.peek(1):
+                return False
+        return not self.is_readable()
 
     def close(self) -> None:
         """At once and without a goodbye: what was announced and not sent counts as cut off at the other end."""
         with suppress(OSError):  # a response that is still open would keep the socket open with it
             self._sock.shutdown(socket.SHUT_RDWR)
+        self._forget_reader()
         self._sock.close()
+
+    def _forget_reader(self) -> None:
+        """It holds the socket open: the other end would go on sending to nobody."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = self._bounded = None
 
 
 class _Bounded(io.RawIOBase):
+    """``left``: bytes that may still come, None for any number. ``is_shut``: only what is buffered is there."""
+
     def __init__(self, wire: Wire, raw: io.RawIOBase) -> None:
+        self.left: int | None = None
+        self.is_shut = False
         self._wire = wire
         self._raw = raw
 
@@ -65,9 +112,19 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        if monotonic() > self._wire.expires_at:
+        if self.is_shut:
+            return None
+        remaining_s = self._wire.expires_at - monotonic()
+        if remaining_s <= 0:
             raise TimeoutError
-        return self._raw.readinto(buffer)
+        self._wire.wait_at_most(remaining_s)
+        if self.left is None:
+            return self._raw.readinto(buffer)
+        if self.left <= 0:
+            raise HTTPException("a head without end")
+        count = self._raw.readinto(buffer)
+        self.left -= count or 0
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -237,7 +237,7 @@ def test_nobody_listening_is_unreachable(fetcher: Fetcher) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nRIFF..", errors.SourceError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nRIFF..", errors.SourceError),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", errors.SourceError),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nRIFF\r\n", errors.SourceTruncated),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nRIFF\r\n", errors.SourceError),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", errors.SourceError),
         (b"HTTP/1.1 302 Found\r\nLocation: ftp://example.com/\r\nContent-Length: 0\r\n\r\n", errors.SourceBlocked),
     ],

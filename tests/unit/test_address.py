@@ -58,22 +58,24 @@ from workers.sources.address import AddressRules, is_public
 )
 def test_an_address_that_only_this_network_knows_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
-    assert not AddressRules().allows(ip_address(address), "https")
+    assert not AddressRules().allows(ip_address(address), "https", 443)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "54.172.60.0", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2a00::1"])
-def test_a_public_address_is_fetched_from_over_https_only(address: str) -> None:
+def test_a_public_address_is_fetched_from_over_https_at_its_own_port_only(address: str) -> None:
     rules = AddressRules()
-    assert rules.allows(ip_address(address), "https")
-    assert not rules.allows(ip_address(address), "http")
+    assert rules.allows(ip_address(address), "https", 443)
+    for scheme, port in (("http", 80), ("http", 443), ("https", 80), ("https", 25), ("https", 8443), ("https", 65_535)):
+        assert not rules.allows(ip_address(address), scheme, port)
 
 
 def test_a_network_that_the_setting_names_is_fetched_from_over_http_too() -> None:
     rules = AddressRules.of([ip_network("127.0.0.0/8"), ip_network("fd00::/8")])
-    assert rules.allows(ip_address("127.0.0.1"), "http")
-    assert rules.allows(ip_address("fd00::1"), "http")
-    assert not rules.allows(ip_address("10.0.0.1"), "https")
-    assert not rules.allows(ip_address("::ffff:127.0.0.1"), "http")
+    assert rules.allows(ip_address("127.0.0.1"), "http", 80)
+    assert rules.allows(ip_address("fd00::1"), "http", 80)
+    assert rules.allows(ip_address("fd00::1"), "https", 8443)
+    assert not rules.allows(ip_address("10.0.0.1"), "https", 443)
+    assert not rules.allows(ip_address("::ffff:127.0.0.1"), "http", 80)
 
 
 @given(st.ip_addresses(v=4))

@@ -60,8 +60,12 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AddressRules:
-    """The public internet over https, and whatever lies in ``networks`` (RECORDINGS_PRIVATE_SOURCE_NETWORKS) over http
-    as well: a provider of one's own, a test."""
+    """The public internet over https at port 443, and whatever lies in ``networks``
+    (RECORDINGS_PRIVATE_SOURCE_NETWORKS) over http and at any port as well: a provider of one's own, a test.
+
+    Another port of a public address is no provider's, but may be a mail server's or a database's: whoever chooses the
+    URL must not be able to knock there from our address.
+    """
 
     networks: tuple[Network, ...] = ()
 
@@ -69,8 +73,8 @@ class AddressRules:
     def of(cls, networks: Sequence[Network]) -> "AddressRules":
         return cls(tuple(networks))
 
-    def allows(self, address: Address, scheme: str) -> bool:
-        return self._is_listed(address) or (scheme == "https" and is_public(address))
+    def allows(self, address: Address, scheme: str, port: int) -> bool:
+        return self._is_listed(address) or ((scheme, port) == ("https", 443) and is_public(address))
 
     def _is_listed(self, address: Address) -> bool:
         return any(address in network for network in self.networks)

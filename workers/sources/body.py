@@ -9,12 +9,27 @@ from time import monotonic
 from typing import Self
 
 from workers.errors import SourceError, SourceTimeout, SourceTruncated
+from workers.sources.chunks import Chunks
 from workers.wire import Wire
 
 RESUMPTIONS = 3
 _PATIENCE_S = 1.0
 """A slow source hands over what it has after this long, so that whoever reads can renew the lease."""
+_LENGTH = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+def announced(response: HTTPResponse) -> int | None:
+    """The length of its body, or None if that is chunked or ends with the connection. SourceError if the framing is not
+    to be trusted: http.client takes the first of two lengths, reads ``1_0`` as ten, and where it understands none waits
+    for the end of the connection, so that a cut body would pass as complete."""
+    codings = response.headers.get_all("Transfer-Encoding", [])
+    lengths = {length.strip() for length in response.headers.get_all("Content-Length", [])}
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise SourceError("The provider used a transfer coding that is not understood.")
+    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+        raise SourceError("The provider announced a length that is not one.")
+    return None if codings else response.length
 
 
 @dataclass(slots=True)
@@ -25,34 +40,32 @@ class Stream:
     response: HTTPResponse
     wait_s: float
     remaining: int | None
+    chunks: Chunks | None
 
     @classmethod
     def of(cls, wire: Wire, response: HTTPResponse, wait_s: float) -> Self:
-        """SourceError if the framing is not to be trusted: a length that http.client could not read makes it wait for
-        the end of the connection, and a cut body would pass as complete."""
-        headers = response.headers
-        coding = headers.get("Transfer-Encoding")
-        lengths = set(headers.get_all("Content-Length", ()))
-        if coding is not None and not response.chunked:
-            raise SourceError("The provider used a transfer coding that is not understood.")
-        if not response.chunked and (len(lengths) > 1 or (lengths and response.length is None)):
-            raise SourceError("The provider announced a length that is not one.")
-        return cls(wire, response, wait_s, None if response.chunked else response.length)
+        """SourceError if the framing is not to be trusted."""
+        remaining = announced(response)
+        return cls(wire, response, wait_s, remaining, Chunks(response.fp) if response.chunked else None)
 
     def readinto(self, view: memoryview) -> int:
         """What one read of the socket gives, at most; 0 at the end, however it came about."""
         self.wire.expires_at = monotonic() + self.wait_s
+        if self.chunks is not None:
+            return self.chunks.readinto(view)
         if self.remaining is None:
-            some = self.response.read1(len(view))
-            view[: len(some)] = some
-            return len(some)
+            return self.response.fp.readinto1(view)
         count = self.response.fp.readinto1(view[: self.remaining])
         self.remaining -= count
         return count
 
     @property
     def is_reusable(self) -> bool:
-        return not self.response.will_close and (self.remaining == 0 or self.response.isclosed())
+        """Never after a body with two lengths, announced and chunked: somebody between us may believe the other one."""
+        is_over = self.remaining == 0 if self.chunks is None else self.chunks.is_over
+        if not is_over or self.response.will_close or (self.chunks and "Content-Length" in self.response.headers):
+            return False
+        return self.wire.is_quiet()
 
 
 class Body:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from workers.errors import SourceBlocked, SourceUnreachable
 from workers.sources.address import Address, AddressRules, parse
@@ -32,10 +33,10 @@ class Dialer:
     connect_timeout_s: float
     read_timeout_s: float
 
-    def dial(self, origin: Origin) -> Wire:
-        """A connection to this origin, TLS included (certificate and SNI for the name, not the address). Raises
-        SourceBlocked, SourceUnreachable."""
-        sock = self._connect(origin, self._checked(origin))
+    def dial(self, origin: Origin, expires_at: float) -> Wire:
+        """A connection to this origin by then, TLS included: certificate and SNI are for the name, not for the address.
+        Raises SourceBlocked, SourceUnreachable."""
+        sock = self._connect(origin, self._checked(origin), expires_at)
         try:
             self._check_peer(sock, origin)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -57,19 +58,22 @@ class Dialer:
         except (OSError, UnicodeError) as error:
             raise SourceUnreachable("The provider's name does not resolve.") from error
         # One forbidden answer condemns the name: otherwise which one is used would be the attacker's to time.
-        if not all(self.rules.allows(address, origin.scheme) for address in addresses):
+        if not all(self.rules.allows(address, origin.scheme, origin.port) for address in addresses):
             raise SourceBlocked
         return addresses
 
-    def _connect(self, origin: Origin, addresses: Sequence[Address]) -> socket.socket:
+    def _connect(self, origin: Origin, addresses: Sequence[Address], expires_at: float) -> socket.socket:
         failure: OSError | None = None
         for address in addresses[:_TRIES]:
+            timeout_s = min(self.connect_timeout_s, expires_at - monotonic())
+            if timeout_s <= 0:
+                break
             try:
-                return socket.create_connection((str(address), origin.port), timeout=self.connect_timeout_s)
+                return socket.create_connection((str(address), origin.port), timeout=timeout_s)
             except OSError as error:
                 failure = error
         raise SourceUnreachable from failure
 
     def _check_peer(self, sock: socket.socket, origin: Origin) -> None:
-        if not self.rules.allows(parse(sock.getpeername()[0]), origin.scheme):
+        if not self.rules.allows(parse(sock.getpeername()[0]), origin.scheme, origin.port):
             raise SourceBlocked

@@ -12,15 +12,24 @@ from http.client import HTTPException, HTTPResponse
 from time import monotonic
 from typing import Self
 
-from workers.errors import AttemptError, SourceBlocked, SourceError, SourceTimeout, SourceTruncated, SourceUnreachable
+from workers.errors import (
+    AttemptError,
+    CredentialsMissing,
+    SourceBlocked,
+    SourceError,
+    SourceTimeout,
+    SourceTruncated,
+    SourceUnreachable,
+)
 from workers.sources.address import AddressRules, Network
-from workers.sources.body import Body, Stream, continues, validator
+from workers.sources.body import Body, Stream, announced, continues, validator
 from workers.sources.dial import Dialer, Resolver, addresses_of
 from workers.sources.request import Request
 from workers.sources.target import Origin, Target
 from workers.wire import Shelf, Wire
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_SWITCHING = 101
 _WORTH_DRAINING = 16 * 1024
 
 
@@ -103,7 +112,7 @@ class Fetcher:
         if kept is not None:
             with suppress(SourceUnreachable):
                 return kept, self._exchange(kept, head, expires_at)
-        wire = self._dialer.dial(target.origin)
+        wire = self._dialer.dial(target.origin, expires_at)
         return wire, self._exchange(wire, head, expires_at)
 
     def _exchange(self, wire: Wire, head: bytes, expires_at: float) -> HTTPResponse:
@@ -116,12 +125,14 @@ class Fetcher:
 
     def _let_go(self, origin: Origin, wire: Wire, response: HTTPResponse) -> None:
         """Keep the connection if the rest of an unwanted answer is short and ends, else close it."""
-        with suppress(OSError, HTTPException):
-            short = response.length is not None and response.length <= _WORTH_DRAINING
-            if short and not response.will_close:
-                response.read()
+        with suppress(OSError, HTTPException, SourceError):
+            length = announced(response)
+            is_short = length is not None and length <= _WORTH_DRAINING and response.status != _SWITCHING
+            if is_short and not response.will_close and len(response.fp.read(length)) == length and wire.is_quiet():
+                response.close()
                 self._shelf.put(origin, wire)
                 return
+        response.close()
         wire.close()
 
 
@@ -133,10 +144,12 @@ def _head(target: Target, authorization: str | None, extra: dict[str, str]) -> b
         "Accept-Encoding": "identity",
         **extra,
     }
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise SourceError("The provider's own tag for the file is not one that can be sent back.")
     if authorization is not None:
+        if not (authorization.isascii() and authorization.isprintable()):
+            raise CredentialsMissing("The stored credentials hold characters that cannot be sent.")
         headers["Authorization"] = authorization
-    if any("\r" in value or "\n" in value for value in headers.values()):
-        raise SourceError("A header for the provider holds a line break.")
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"GET {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 

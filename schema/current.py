@@ -21,6 +21,7 @@ _NAMES = [
     "recording_operator_actions",
     "recording_reporter",
     "recording_sweep_requester",
+    "recording_download_requester",
     "recording_refusal_reporter",
     "recording_integrator",
     "recording_dispatcher",

@@ -16,6 +16,7 @@ CREATE ROLE recording_reporter NOLOGIN NOINHERIT;
 CREATE ROLE recording_sweep_requester NOLOGIN NOINHERIT;
 CREATE ROLE recording_refusal_reporter NOLOGIN NOINHERIT;
 CREATE ROLE recording_integrator NOLOGIN NOINHERIT;
+CREATE ROLE recording_download_requester NOLOGIN NOINHERIT;
 GRANT anon TO authenticator;
 GRANT authenticated TO authenticator;
 
@@ -28,6 +29,18 @@ CREATE SCHEMA public;
 ALTER SCHEMA public OWNER TO pg_database_owner;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
+
+CREATE FUNCTION app.blank_link() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.url := NULL;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION app.blank_link() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
     LANGUAGE sql STABLE
@@ -145,6 +158,29 @@ CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, de
 $$;
 
 ALTER FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) OWNER TO recording_operator_actions;
+
+CREATE FUNCTION app.record_download() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    named constant text := coalesce(current_setting('app.named_org_id', true), '');
+BEGIN
+    PERFORM pg_notify('recording_downloads', NEW.id::text);
+    PERFORM set_config('app.named_org_id', NEW.org_id::text, true);
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (NEW.org_id, session_user, 'download_' || NEW.status, NEW.id,
+        CASE NEW.status WHEN 'requested' THEN NEW.reason WHEN 'revoked' THEN current_setting('app.reason', true) END,
+        jsonb_strip_nulls(jsonb_build_object('call_id', NEW.call_id, 'requested_by', NEW.requested_by,
+            'sha256', NEW.sha256, 'expires_at', NEW.expires_at, 'error_code', NEW.error_code,
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))));
+    -- The rest of the transaction is for whom it was before.
+    PERFORM set_config('app.named_org_id', named, true);
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION app.record_download() OWNER TO recording_download_requester;
 
 CREATE FUNCTION app.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -585,6 +621,51 @@ $$;
 
 ALTER FUNCTION public.remove_integration(org_id uuid, provider text, reason text) OWNER TO recording_integrator;
 
+CREATE FUNCTION public.request_recording_download(call_id uuid, reason text) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    org    constant uuid := public.auth_org_id();
+    asker  constant uuid := public.auth_user_id();
+    why    constant text := btrim(coalesce(request_recording_download.reason, ''), E' \t\r\n');
+    call   record;
+    lately record;
+    made   uuid;
+BEGIN
+    IF org IS NULL OR asker IS NULL THEN
+        RAISE EXCEPTION 'not_signed_in: the token names no organisation, or no user' USING ERRCODE = 'insufficient_privilege';
+    ELSIF why = '' OR length(why) > 500 THEN
+        RAISE EXCEPTION 'reason_missing: say why, in 1 to 500 characters; it is kept' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT c.recording_status AS status, c.recording_sha256 AS sha256 INTO call
+    FROM public.call_logs AS c WHERE c.id = request_recording_download.call_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'call_not_found: no such call' USING ERRCODE = 'PT404';
+    ELSIF call.status IN ('pending', 'processing') THEN
+        RAISE EXCEPTION 'recording_not_ready: the recording is still being stored' USING ERRCODE = 'PT409';
+    ELSIF call.status IS DISTINCT FROM 'completed' THEN
+        RAISE EXCEPTION 'recording_not_available: no recording of this call is stored' USING ERRCODE = 'PT409';
+    ELSIF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.status = 'active') THEN
+        RAISE EXCEPTION 'organization_suspended: downloads are off' USING ERRCODE = 'PT403';
+    END IF;
+    -- Requests at the same moment do not see one another and may pass the limit by as many as they are.
+    SELECT count(*) FILTER (WHERE d.requested_by = asker) AS by_user, count(*) AS by_all INTO lately
+    FROM public.recording_downloads AS d WHERE d.org_id = org AND d.created_at > now() - interval '1 minute';
+    IF lately.by_user >= 60 OR lately.by_all >= 600 THEN
+        RAISE EXCEPTION 'too_many_downloads: at most 60 a minute for a user, 600 for an organisation'
+            USING ERRCODE = 'PT429';
+    END IF;
+    INSERT INTO public.recording_downloads AS d (org_id, call_id, requested_by, reason, sha256)
+    VALUES (org, request_recording_download.call_id, asker, why, call.sha256) RETURNING d.id INTO made;
+    PERFORM pg_notify('recording_upload_queue', '');
+    RETURN made;
+END
+$$;
+
+ALTER FUNCTION public.request_recording_download(call_id uuid, reason text) OWNER TO recording_download_requester;
+
 CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -677,6 +758,34 @@ END
 $$;
 
 ALTER FUNCTION public.retry_failed_upload(id uuid, reason text) OWNER TO recording_operator_actions;
+
+CREATE FUNCTION public.revoke_recording_download(id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    download record;
+BEGIN
+    IF coalesce(revoke_recording_download.reason, '') !~ '\S' OR length(revoke_recording_download.reason) > 500 THEN
+        RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_upload_id', coalesce(revoke_recording_download.id::text, ''), true);
+    PERFORM set_config('app.reason', btrim(revoke_recording_download.reason, E' \t\r\n'), true);
+    SELECT d.status INTO download FROM public.recording_downloads AS d
+    WHERE d.id = revoke_recording_download.id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'not_found';
+    ELSIF download.status NOT IN ('requested', 'ready') THEN
+        RETURN 'already_over';
+    END IF;
+    UPDATE public.recording_downloads AS d SET status = 'revoked' WHERE d.id = revoke_recording_download.id;
+    RETURN 'revoked';
+END
+$$;
+
+ALTER FUNCTION public.revoke_recording_download(id uuid, reason text) OWNER TO recording_operator_actions;
 
 CREATE FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -989,8 +1098,11 @@ CREATE TABLE public.recording_downloads (
     expires_at timestamp with time zone,
     sha256 text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    error_code text,
+    dispatched_until timestamp with time zone,
     CONSTRAINT recording_downloads_check CHECK (((kind = 'export'::text) = (export_id IS NOT NULL))),
     CONSTRAINT recording_downloads_check1 CHECK (((url IS NULL) OR ((status = 'ready'::text) AND (expires_at IS NOT NULL)))),
+    CONSTRAINT recording_downloads_check2 CHECK (((status = 'failed'::text) = (error_code IS NOT NULL))),
     CONSTRAINT recording_downloads_kind_check CHECK ((kind = ANY (ARRAY['link'::text, 'export'::text]))),
     CONSTRAINT recording_downloads_reason_check CHECK ((btrim(reason) <> ''::text)),
     CONSTRAINT recording_downloads_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
@@ -1188,7 +1300,13 @@ CREATE INDEX knowledge_base_org_id ON public.knowledge_base USING btree (org_id)
 
 CREATE INDEX recording_downloads_call ON public.recording_downloads USING btree (org_id, call_id);
 
+CREATE INDEX recording_downloads_created_at ON public.recording_downloads USING btree (org_id, created_at);
+
+CREATE INDEX recording_downloads_ending ON public.recording_downloads USING btree (expires_at) WHERE (status = 'ready'::text);
+
 CREATE INDEX recording_downloads_requested_by ON public.recording_downloads USING btree (org_id, requested_by, created_at DESC);
+
+CREATE INDEX recording_downloads_waiting ON public.recording_downloads USING btree (created_at) WHERE (status = 'requested'::text);
 
 CREATE INDEX recording_upload_metrics_call ON public.recording_upload_metrics USING btree (org_id, call_id);
 
@@ -1211,6 +1329,12 @@ CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.sweeps FOR EACH ROW WHEN (
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION app.refuse_change();
 
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change();
+
+CREATE TRIGGER blank_link BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> 'ready'::text) AND (new.url IS NOT NULL))) EXECUTE FUNCTION app.blank_link();
+
+CREATE TRIGGER record_change AFTER UPDATE ON public.recording_downloads FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION app.record_download();
+
+CREATE TRIGGER record_request AFTER INSERT ON public.recording_downloads FOR EACH ROW EXECUTE FUNCTION app.record_download();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.agents FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
@@ -1348,9 +1472,23 @@ CREATE POLICY active ON public.organizations FOR SELECT TO recording_dispatcher 
 
 ALTER TABLE public.agents ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY asked ON public.call_logs FOR SELECT TO recording_download_requester USING ((org_id = ( SELECT public.auth_org_id() AS auth_org_id)));
+
+CREATE POLICY asked ON public.organizations FOR SELECT TO recording_download_requester USING ((id = ( SELECT public.auth_org_id() AS auth_org_id)));
+
+CREATE POLICY asked ON public.recording_downloads FOR SELECT TO recording_download_requester USING ((org_id = ( SELECT public.auth_org_id() AS auth_org_id)));
+
+CREATE POLICY asked_insert ON public.recording_downloads FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT public.auth_org_id() AS auth_org_id)) AND (requested_by = ( SELECT public.auth_user_id() AS auth_user_id))));
+
 ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.call_logs ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY clock ON public.recording_downloads FOR SELECT TO recording_dispatcher USING (true);
+
+CREATE POLICY clock_change ON public.recording_downloads FOR UPDATE TO recording_dispatcher USING ((status <> 'revoked'::text)) WITH CHECK ((status <> 'revoked'::text));
+
+CREATE POLICY download_trail ON public.audit_log FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['download_requested'::text, 'download_ready'::text, 'download_failed'::text, 'download_expired'::text, 'download_revoked'::text]))));
 
 CREATE POLICY enqueued_organization ON public.call_logs TO recording_enqueuer USING ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id))) WITH CHECK ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id)));
 
@@ -1366,6 +1504,8 @@ CREATE POLICY granted_organization ON public.failed_recording_uploads TO recordi
 
 CREATE POLICY granted_organization ON public.integrations FOR SELECT TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
+CREATE POLICY granted_organization ON public.recording_downloads TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
+
 CREATE POLICY granted_organization ON public.recording_upload_metrics TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
 CREATE POLICY granted_organization ON public.recording_upload_queue TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
@@ -1377,6 +1517,8 @@ ALTER TABLE public.integrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.knowledge_base ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY named_download ON public.recording_downloads TO recording_operator_actions USING ((id = ( SELECT app.named_upload_id() AS named_upload_id))) WITH CHECK ((id = ( SELECT app.named_upload_id() AS named_upload_id)));
 
 CREATE POLICY named_organization ON public.audit_log FOR INSERT TO recording_sweep_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text)));
 
@@ -1411,6 +1553,8 @@ CREATE POLICY operators_read ON public.failed_recording_uploads FOR SELECT TO re
 CREATE POLICY operators_read ON public.integrations FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON public.organizations FOR SELECT TO recording_ops USING (true);
+
+CREATE POLICY operators_read ON public.recording_downloads FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON public.recording_upload_metrics FOR SELECT TO recording_ops USING (true);
 
@@ -1464,6 +1608,7 @@ GRANT USAGE ON SCHEMA app TO recording_dispatcher;
 GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA app TO recording_refusal_reporter;
 GRANT USAGE ON SCHEMA app TO recording_integrator;
+GRANT USAGE ON SCHEMA app TO recording_download_requester;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -1477,6 +1622,9 @@ GRANT USAGE ON SCHEMA public TO recording_operator_actions;
 GRANT USAGE ON SCHEMA public TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA public TO recording_refusal_reporter;
 GRANT USAGE ON SCHEMA public TO recording_integrator;
+GRANT USAGE ON SCHEMA public TO recording_download_requester;
+
+REVOKE ALL ON FUNCTION app.blank_link() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
@@ -1489,6 +1637,7 @@ REVOKE ALL ON FUNCTION app.name_integration(org_id uuid, reason text) FROM PUBLI
 REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_integrator;
+GRANT ALL ON FUNCTION app.named_org_id() TO recording_download_requester;
 
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
@@ -1496,6 +1645,9 @@ GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
 REVOKE ALL ON FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.record_download() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.record_download() TO recordings_owner;
 
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
@@ -1529,9 +1681,11 @@ GRANT ALL ON FUNCTION public.announced_integration(org_id uuid, announcement big
 
 REVOKE ALL ON FUNCTION public.auth_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.auth_org_id() TO authenticated;
+GRANT ALL ON FUNCTION public.auth_org_id() TO recording_download_requester;
 
 REVOKE ALL ON FUNCTION public.auth_user_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.auth_user_id() TO authenticated;
+GRANT ALL ON FUNCTION public.auth_user_id() TO recording_download_requester;
 
 REVOKE ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO recording_ops;
@@ -1542,6 +1696,9 @@ GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provi
 REVOKE ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) TO recording_ops;
 
+REVOKE ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text) TO authenticated;
+
 REVOKE ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) TO recording_ops;
 
@@ -1550,6 +1707,9 @@ GRANT ALL ON FUNCTION public.reseal_integration(org_id uuid, provider text, repl
 
 REVOKE ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.revoke_recording_download(id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_recording_download(id uuid, reason text) TO recording_ops;
 
 REVOKE ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) TO recording_ops;
@@ -1625,37 +1785,45 @@ GRANT SELECT(at) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(actor),INSERT(actor) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(action),INSERT(action) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT SELECT(subject_id),INSERT(subject_id) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_integrator;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_download_requester;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_operator_actions;
+GRANT SELECT(id) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(provider) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(provider),INSERT(provider) ON TABLE public.call_logs TO recording_enqueuer;
@@ -1680,6 +1848,7 @@ GRANT SELECT(duration_s),INSERT(duration_s),UPDATE(duration_s) ON TABLE public.c
 GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(recording_status),INSERT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_enqueuer;
 GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_operator_actions;
+GRANT SELECT(recording_status) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(recording_key),UPDATE(recording_key) ON TABLE public.call_logs TO recording_worker;
 
@@ -1688,6 +1857,7 @@ GRANT SELECT(recording_format),UPDATE(recording_format) ON TABLE public.call_log
 GRANT SELECT(recording_size_bytes),UPDATE(recording_size_bytes) ON TABLE public.call_logs TO recording_worker;
 
 GRANT SELECT(recording_sha256),UPDATE(recording_sha256) ON TABLE public.call_logs TO recording_worker;
+GRANT SELECT(recording_sha256) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(recording_uploaded_at),UPDATE(recording_uploaded_at) ON TABLE public.call_logs TO recording_worker;
 
@@ -1764,13 +1934,67 @@ GRANT SELECT(id) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_sweep_requester;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_integrator;
+GRANT SELECT(id) ON TABLE public.organizations TO recording_download_requester;
 
 GRANT SELECT(status) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(status) ON TABLE public.organizations TO recording_sweep_requester;
+GRANT SELECT(status) ON TABLE public.organizations TO recording_download_requester;
 
 GRANT SELECT(created_at) ON TABLE public.organizations TO recording_dispatcher;
 
 GRANT SELECT ON TABLE public.recording_downloads TO authenticated;
+
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_ops;
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_operator_actions;
+
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT INSERT(call_id) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(call_id) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(call_id) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(requested_by),INSERT(requested_by) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(requested_by) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT INSERT(reason) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(reason) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(status) ON TABLE public.recording_downloads TO recording_ops;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_operator_actions;
+
+GRANT UPDATE(url) ON TABLE public.recording_downloads TO recording_worker;
+
+GRANT UPDATE(expires_at) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(expires_at) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(expires_at) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT INSERT(sha256) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT UPDATE(sha256) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(sha256) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(created_at) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(created_at) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(created_at) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT UPDATE(error_code) ON TABLE public.recording_downloads TO recording_worker;
+GRANT UPDATE(error_code) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(error_code) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(dispatched_until) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_downloads TO recording_dispatcher;
 
 GRANT SELECT ON TABLE public.recording_upload_metrics TO authenticated;
 GRANT SELECT,INSERT ON TABLE public.recording_upload_metrics TO recording_worker;

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     Computed,
-    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.columns import Base, now, of_call, of_upload, org_id_column, row_id
 from schema.machinery import GrantKeyRow, StorageFinding, SweepRow  # noqa: F401 - the rest of the metadata
+from schema.trail import AuditLog, RecordingDownload  # noqa: F401 - and what leaves
 
 
 class Organization(Base):
@@ -260,40 +260,3 @@ class RecordingUploadMetric(Base):
     total_ms: Mapped[int | None]
     worker: Mapped[str | None]
     created_at: Mapped[datetime] = now()
-
-
-class RecordingDownload(Base):
-    __tablename__ = "recording_downloads"
-    __table_args__ = (
-        of_call(),
-        Index("recording_downloads_requested_by", "org_id", "requested_by", text("created_at DESC")),
-        Index("recording_downloads_call", "org_id", "call_id"),
-    )
-    id: Mapped[UUID] = row_id()
-    org_id: Mapped[UUID] = org_id_column()
-    call_id: Mapped[UUID]
-    requested_by: Mapped[UUID]
-    reason: Mapped[str]
-    kind: Mapped[str] = mapped_column(server_default="link")
-    export_id: Mapped[UUID | None]
-    status: Mapped[str] = mapped_column(server_default="requested")
-    url: Mapped[str | None]
-    expires_at: Mapped[datetime | None]
-    sha256: Mapped[str | None]
-    created_at: Mapped[datetime] = now()
-
-
-class AuditLog(Base):
-    __tablename__ = "audit_log"
-    __table_args__ = (
-        Index("audit_log_org_id_at", "org_id", text("at DESC")),
-        Index("audit_log_subject", "subject_id", "at", postgresql_where=text("subject_id IS NOT NULL")),
-    )
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    at: Mapped[datetime] = now()
-    org_id: Mapped[UUID | None] = mapped_column(ForeignKey("organizations.id"))
-    actor: Mapped[str]
-    action: Mapped[str]
-    subject_id: Mapped[UUID | None]
-    reason: Mapped[str | None]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default="{}")

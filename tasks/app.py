@@ -18,7 +18,15 @@ from workers.upload import Uploader
 
 app = Celery(
     "recordings",
-    include=["tasks.upload", "tasks.broker", "tasks.gate", "tasks.liveness", "tasks.maintenance", "tasks.refused"],
+    include=[
+        "tasks.upload",
+        "tasks.download",
+        "tasks.maintenance",
+        "tasks.broker",
+        "tasks.gate",
+        "tasks.liveness",
+        "tasks.refused",
+    ],
 )
 app.config_from_object("celeryconfig")
 

@@ -1,6 +1,6 @@
 """Ringing for a worker: the one place that publishes to Celery, and the wire contract of what it publishes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,9 @@ UPLOAD_QUEUE = "upload"
 SWEEP_TASK = "recordings.sweep"
 #: Of its own, so that no upload waits in line behind a sweep.
 MAINTENANCE_QUEUE = "maintenance"
+DOWNLOAD_TASK = "recordings.download"
+#: Of its own, since a user waits: a worker of its own may serve it (docs/scaling.md).
+DOWNLOAD_QUEUE = "download"
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
 
@@ -53,7 +56,7 @@ class Bell:
         """
         try:
             with self._app.producer_or_acquire() as producer:
-                forgotten = _forget_unheard(producer, most)
+                forgotten = _forget_unheard(producer, UPLOAD_QUEUE, most)
                 with producer.batch():
                     for doorbell in doorbells:
                         self._send(producer, doorbell)
@@ -63,12 +66,20 @@ class Bell:
 
     def ring_for_sweep(self, org_id: UUID, grant: str) -> None:
         """Publish the doorbell of a sweep. Raises ``BrokerLostError``."""
+        self._ring_once(SWEEP_TASK, MAINTENANCE_QUEUE, {"org_id": org_id}, grant)
+
+    def ring_for_download(self, org_id: UUID, download_id: UUID, grant: str) -> None:
+        """Publish the doorbell of a user's request. Raises ``BrokerLostError``."""
+        ids = {"org_id": org_id, "download_id": download_id}
+        self._ring_once(DOWNLOAD_TASK, DOWNLOAD_QUEUE, ids, grant)
+
+    def _ring_once(self, task: str, queue: str, ids: Mapping[str, UUID], grant: str) -> None:
         try:
             self._app.send_task(
-                SWEEP_TASK,
-                kwargs={"org_id": str(org_id)},
+                task,
+                kwargs={name: str(value) for name, value in ids.items()},
                 headers={GRANT_HEADER: grant},
-                queue=MAINTENANCE_QUEUE,
+                queue=queue,
             )
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
@@ -88,7 +99,7 @@ class Bell:
         self._app.close()
 
 
-def _forget_unheard(producer: Producer, most: int) -> int:
+def _forget_unheard(producer: Producer, queue: str, most: int) -> int:
     channel: Any = producer.channel
-    waiting = channel.queue_declare(queue=UPLOAD_QUEUE).message_count
-    return int(channel.queue_purge(queue=UPLOAD_QUEUE)) if waiting > most else 0
+    waiting = channel.queue_declare(queue=queue).message_count
+    return int(channel.queue_purge(queue=queue)) if waiting > most else 0

@@ -14,7 +14,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from workers.doorbell import GRANT_HEADER, MAINTENANCE_QUEUE, SWEEP_TASK, UPLOAD_QUEUE, UPLOAD_TASK
+from workers.doorbell import (
+    DOWNLOAD_QUEUE,
+    DOWNLOAD_TASK,
+    GRANT_HEADER,
+    MAINTENANCE_QUEUE,
+    SWEEP_TASK,
+    UPLOAD_QUEUE,
+    UPLOAD_TASK,
+)
 from workers.grants import Grant
 
 REFUSED_TASK = "recordings.refused"
@@ -135,9 +143,18 @@ def _sweep(kwargs: dict[str, Any]) -> _Doorbell:
     raise _MalformedError
 
 
+def _download(kwargs: dict[str, Any]) -> _Doorbell:
+    match kwargs:
+        case {"org_id": org, "download_id": download, **rest} if not rest:
+            org_id, download_id = _uuid(org), _uuid(download)
+            return _Doorbell({"org_id": str(org_id), "download_id": str(download_id)}, org_id, download_id)
+    raise _MalformedError
+
+
 #: The tasks that each queue may bring.
 _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any]], _Doorbell]]] = {
     UPLOAD_QUEUE: {UPLOAD_TASK: _upload},
+    DOWNLOAD_QUEUE: {DOWNLOAD_TASK: _download},
     MAINTENANCE_QUEUE: {SWEEP_TASK: _sweep},
 }
 QUEUES = frozenset(_READERS)

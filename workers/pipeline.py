@@ -10,6 +10,7 @@ from schema.pooler import suited_to_poolers
 from workers.circuit import Circuit
 from workers.copy import Limits
 from workers.drain import Drain
+from workers.links import Linker
 from workers.queue import Queue
 from workers.refused import Refusals
 from workers.retry import RetryPolicy
@@ -62,6 +63,7 @@ def _store(settings: WorkerSettings, slots: int) -> Storage:
         sse=settings.sse,
         max_connections=slots * 2,
         timeout_s=min(30.0, patience_s),
+        users_endpoint_url=settings.download_endpoint_url,
     )
     if settings.s3_role_arn is None:
         return store
@@ -79,6 +81,12 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
         lease=uploader.queue.lease,
         grace=timedelta(seconds=settings.sweep_grace_s),
     )
+
+
+def build_linker(settings: WorkerSettings, uploader: Uploader) -> Linker:
+    """On the connections that the process has already."""
+    lifetime = timedelta(seconds=settings.download_lifetime_s)
+    return Linker(uploader.queue.engine, uploader.refusals, uploader.store, lifetime)
 
 
 def _engine(settings: WorkerSettings, slots: int) -> Engine:

@@ -185,6 +185,12 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     max_age_s: float = _variable("RECORDINGS_MAX_AGE_S", default=86_400.0, gt=0)
     not_ready_for_s: float = _variable("RECORDINGS_NOT_READY_FOR_S", default=900.0, gt=0)
     sweep_grace_s: float = _variable("RECORDINGS_SWEEP_GRACE_S", default=86_400.0, ge=0)
+    #: How long a link to a recording works.
+    download_lifetime_s: int = _variable("RECORDINGS_DOWNLOAD_LIFETIME_S", default=300, ge=1, le=3600)
+    #: Where users reach the object store, if not where workers do.
+    download_endpoint_url: str | None = _variable(
+        "RECORDINGS_DOWNLOAD_ENDPOINT_URL", default=None, pattern=r"^https?://"
+    )
 
     @property
     def seal_keys(self) -> tuple[SealKey, ...]:

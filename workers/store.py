@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain
@@ -63,8 +64,9 @@ class Store:
         max_connections: int = 64,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 30.0,
+        users_endpoint_url: str | None = None,
     ) -> None:
-        self.bucket, self.sse = bucket, sse
+        self.bucket, self.sse, self._users_endpoint_url = bucket, sse, users_endpoint_url
         self._core = botocore.session.get_session()
         self._dial = partial(
             s3_client,
@@ -92,6 +94,13 @@ class Store:
         """boto3's, for what is not the way of an upload (premises.py). Threads may share it."""
         return self._dial(boto3.session.Session(botocore_session=self._core))
 
+    @cached_property
+    def _signer(self) -> Any:
+        """Signs for the address at which users reach the store, and asks it nothing."""
+        if self._users_endpoint_url is None:
+            return self.client
+        return self._dial(boto3.session.Session(botocore_session=self._core), endpoint_url=self._users_endpoint_url)
+
     def within(self, org_id: UUID, credentials: RefreshableCredentials | None = None) -> Self:
         """The same store, on the same connections, for one organisation's keys: any other raises ``OutsideTerritory``.
         With ``credentials`` nothing is asked with any others."""
@@ -104,7 +113,7 @@ class Store:
             core._credentials = credentials  # noqa: SLF001 - botocore has no other door for those that refresh
             single = replace(self._single, credentials=credentials.get_frozen_credentials)
             change |= {"_core": core, "_single": single}
-            parts = {name: part for name, part in parts.items() if name != "client"}
+            parts = {name: part for name, part in parts.items() if name not in {"client", "_signer"}}
         vars(bound).clear()
         vars(bound).update(parts | change)
         return bound
@@ -167,6 +176,20 @@ class Store:
                 yield from body.iter_chunks(_BUFFER)
             finally:
                 body.close()
+
+    def link(self, key: str, *, content_type: str, filename: str, lifetime: timedelta) -> str:
+        """A URL (SigV4, in the query) under which whoever has it gets this one object until ``lifetime`` is over."""
+        parameters = {
+            "Bucket": self.bucket,
+            "Key": self._own(key),
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": f'attachment; filename="{filename}"',
+        }
+        with translated():
+            signed: str = self._signer.generate_presigned_url(
+                "get_object", Params=parameters, ExpiresIn=int(lifetime.total_seconds())
+            )
+        return signed
 
     def list(self, prefix: str) -> Iterator[str]:
         """Every key that begins so, in order."""

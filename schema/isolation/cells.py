@@ -133,7 +133,8 @@ class _Asked:
 
     def _moves(self) -> Iterator[Cell]:
         """A row to the other organisation, straight, and by way of NULL."""
-        held = NOTHING if self.is_.scope == "none" else DENIED
+        hidden = self.is_.scope == "none" and self.is_.may("UPDATE", "org_id")
+        held = NOTHING if hidden else DENIED
         if self.is_.table.has_org:
             for how, target in (("to the other", listed(self.is_.cast.other.ids["org"])), ("by way of NULL", "NULL")):
                 move = f"UPDATE {self._name} SET org_id = {target} WHERE {self._key} IN ({self._keys('own')})"

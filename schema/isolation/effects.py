@@ -97,6 +97,48 @@ _REPAIRED = (
     _ops("request_storage_sweep", "call, and its trace", _OWN, _TRAIL, "action = 'sweep_requested'"),
 )
 
+# Downloads ------------------------------------------------------------------------------------------------------------
+
+_ASK = "SELECT public.request_recording_download('{%s}', '%s')"
+_SENT, _REVOKED = "public.recording_downloads", "action = 'download_revoked'"
+
+
+def _ask(name: str, expected: Outcome, call: str = "own_call", reason: str = "r", context: str = OWN) -> Effect:
+    where = "created_at = now() AND reason = 'r'"
+    table = _SENT if isinstance(expected, Rows) else ""
+    return Effect("public.request_recording_download", name, _ASK % (call, reason), expected, table, where, context)
+
+
+_DOWNLOADS = (
+    _ask("call for a recording that is stored", _OWN),
+    _ask("call for the other's", Refused("PT404"), "other_call"),
+    _ask("call for what does not exist", Refused("PT404"), "own_lead"),
+    _ask("call for what is not stored", Refused("PT409"), "own_spare_call"),
+    _ask("call without a reason", _MISTAKE, reason=" "),
+    Effect(
+        "public.request_recording_download",
+        "call, and its trace",
+        _ASK % ("own_call", "r"),
+        _OWN,
+        _TRAIL,
+        "action = 'download_requested' AND reason = 'r'",
+    ),
+    _ops("revoke_recording_download", "call", _OWN, _SENT, "status = 'revoked'"),
+    _ops("revoke_recording_download", "call, and its trace", _OWN, _TRAIL, _REVOKED),
+    _ops(
+        "revoke_recording_download",
+        "call without a reason",
+        _MISTAKE,
+        statement=_call("public.revoke_recording_download").replace("'r')", "' ')"),
+    ),
+    _ops(
+        "revoke_recording_download",
+        "SELECT after the call",
+        DENIED,
+        statement=_call("public.revoke_recording_download", twice="SELECT url FROM public.recording_downloads"),
+    ),
+)
+
 # Credentials ---------------------------------------------------------------------------------------------------------
 
 _SET, _RESEAL = _call("public.set_integration"), _call("public.reseal_integration")
@@ -156,6 +198,7 @@ EFFECTS = (
     *_ENQUEUED,
     *_REPAIRED,
     *_CREDENTIALS,
+    *_DOWNLOADS,
     Effect("app.report_refused_grant", "call in another's name", _REFUSAL, NOTHING, _TRAIL, _BY_REFUSAL, "forged"),
     Effect("app.report_refused_grant", "call, and its trace", _REFUSAL + _REFUSED, _OWN, context="forged"),
     Effect("app.report_refused_grant", "call with a good grant", _REFUSAL + _REFUSED, NOTHING),

@@ -109,6 +109,9 @@ TABLES = (
                 "provider_call_id": "'call'",
                 "agent_id": "'{agent}'",
                 "lead_id": "'{lead}'",
+                "recording_status": "'completed'",
+                "recording_key": "'{org}/recording.wav'",
+                "recording_sha256": "repeat('a', 64)",
             },
             {"id": "'{spare_call}'", "org_id": "'{org}'", "provider": "'https'", "provider_call_id": "'spare'"},
         ),
@@ -175,7 +178,7 @@ TABLES = (
             {**_DOWNLOAD, "id": "'{colleagues}'", "requested_by": "'{colleague}'"},
         ),
         example={**_DOWNLOAD, "requested_by": "'{user}'"},
-        changes={"reason": "'changed'"},
+        changes={"reason": "'changed'", "status": "'expired'"},
         parents={"call_id": "call"},
     ),
     Table(

@@ -126,6 +126,7 @@ ROLES = (
             "public.recording_upload_queue": Reach(sees=1),
             "public.failed_recording_uploads": Reach(sees=1),
             "public.call_logs": Reach(sees=1),
+            "public.recording_downloads": Reach(sees=0),  # it may, of the one that revoke names
             "public.audit_log": Reach(
                 row={
                     "org_id": "'{org}'",
@@ -167,6 +168,15 @@ ROLES = (
             "public.audit_log": Reach(
                 sees=1, row={"org_id": "'{org}'", "actor": "session_user", "action": "'integration_announced'"}
             )
+        },
+    ),
+    Role(
+        name=roles.ASKER,
+        proof=CLAIMS,
+        why="the owner of request_recording_download() sees what the user sees, and asks in their name",
+        reaches={
+            "public.organizations": Reach(rest=False),
+            "public.audit_log": Reach(scope="none"),  # the trigger names the organisation
         },
     ),
     Role(

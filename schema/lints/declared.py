@@ -18,8 +18,9 @@ REPORTER = "recording_reporter"
 REQUESTER = "recording_sweep_requester"
 REFUSALS = "recording_refusal_reporter"
 INTEGRATOR = "recording_integrator"
+ASKER = "recording_download_requester"
 
-DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR)
+DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR, ASKER)
 """Own the SECURITY DEFINER functions and nothing else; nobody logs in as one."""
 
 RUNTIME = (*LOGINS, USER, ANONYMOUS)
@@ -46,6 +47,7 @@ APPEND_ONLY = ("public.audit_log",)
 SECRETS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("public.recording_upload_queue", "source_url"): (WORKER,),
     ("public.integrations", "sealed_credentials"): (WORKER, INTEGRATOR),
+    ("public.recording_downloads", "url"): (USER,),
     ("app.grant_keys", "inner_pad"): (VERIFIER,),
     ("app.grant_keys", "outer_pad"): (VERIFIER,),
 }
@@ -60,6 +62,9 @@ DEFINER_FUNCTIONS: Mapping[str, str] = {
     "public.retry_failed_upload": ACTIONS,
     "public.discard_failed_upload": ACTIONS,
     "public.request_storage_sweep": REQUESTER,
+    "public.request_recording_download": ASKER,
+    "app.record_download": ASKER,
+    "public.revoke_recording_download": ACTIONS,
     "public.set_integration": INTEGRATOR,
     "public.announce_integration": INTEGRATOR,
     "public.announced_integration": INTEGRATOR,
@@ -100,6 +105,7 @@ BOUND: Mapping[str, str] = {
     ENQUEUER: "app.enqueue_org_id",
     REQUESTER: "app.named_org_id",
     INTEGRATOR: "app.named_org_id",
+    ASKER: "public.auth_org_id",
 }
 """Who sees one organisation, and the function that says which: each policy of theirs is that comparison."""
 
@@ -112,6 +118,15 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     # Narrower than the organisation.
     (USER, "public.recording_downloads", "SELECT"): (
         f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
+    ),
+    (ASKER, "public.organizations", "SELECT"): f"(id = {one('public.auth_org_id')})",
+    (ASKER, "public.recording_downloads", "INSERT"): (
+        f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
+    ),
+    (ASKER, "public.audit_log", "INSERT"): (
+        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = ANY (ARRAY["
+        "'download_requested'::text, 'download_ready'::text, 'download_failed'::text, 'download_expired'::text, "
+        "'download_revoked'::text])))"
     ),
     (REQUESTER, "public.audit_log", "INSERT"): (
         f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text))"
@@ -130,6 +145,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (ACTIONS, "public.failed_recording_uploads", "SELECT"): f"(({_NAMED} = id) OR ({_NAMED} = upload_id))",
     (ACTIONS, "public.failed_recording_uploads", "UPDATE"): f"(upload_id = {_NAMED})",
     (ACTIONS, "public.call_logs", "ALL"): _CALL_OF_NAMED,
+    (ACTIONS, "public.recording_downloads", "ALL"): f"(id = {_NAMED})",
     (ACTIONS, "public.audit_log", "INSERT"): (
         f"((subject_id = {_NAMED}) AND (actor = SESSION_USER) "
         "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND " + _ORG_OF_NAMED + ")"
@@ -138,6 +154,8 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (DISPATCHER, "public.organizations", "SELECT"): "(status = 'active'::text)",
     (DISPATCHER, "public.recording_upload_queue", "SELECT"): _UNSETTLED,
     (DISPATCHER, "public.recording_upload_queue", "UPDATE"): _UNSETTLED,
+    (DISPATCHER, "public.recording_downloads", "SELECT"): "true",
+    (DISPATCHER, "public.recording_downloads", "UPDATE"): "(status <> 'revoked'::text)",
     (DISPATCHER, "app.sweeps", "SELECT"): "true",
     (DISPATCHER, "app.sweeps", "INSERT"): "true",
     (DISPATCHER, "app.sweeps", "UPDATE"): "true",
@@ -147,6 +165,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (OPERATOR, "public.recording_upload_metrics", "SELECT"): "true",
     (OPERATOR, "public.integrations", "SELECT"): "true",
     (OPERATOR, "public.audit_log", "SELECT"): "true",
+    (OPERATOR, "public.recording_downloads", "SELECT"): "true",
     (OPERATOR, "app.sweeps", "SELECT"): "true",
     (OPERATOR, "app.storage_findings", "SELECT"): "true",
     # No organisation's data.

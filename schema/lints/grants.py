@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from schema.lints.declared import (
     ACTIONS,
     ANONYMOUS,
+    ASKER,
     DEFINERS,
     ENQUEUER,
     INTEGRATOR,
@@ -54,6 +55,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "resolved_at resolution)"
         ),
         "public.recording_upload_metrics": "SELECT INSERT",
+        "public.recording_downloads": (
+            "SELECT(id org_id call_id kind status dispatched_until) UPDATE(status url expires_at sha256 error_code)"
+        ),
         "app.sweeps": "SELECT UPDATE(claimed_at leased_until begun_at reached_key checked_key swept_at)",
         "app.storage_findings": (
             "SELECT INSERT(org_id upload_id object_key code action) UPDATE(action last_seen_at resolved_at)"
@@ -64,6 +68,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.recording_upload_queue": (
             "SELECT(id org_id priority status attempt next_attempt_at dispatched_until lease_expires_at created_at) "
             "UPDATE(dispatched_until)"
+        ),
+        "public.recording_downloads": (
+            "SELECT(id org_id status created_at dispatched_until expires_at) UPDATE(dispatched_until status error_code)"
         ),
         "app.sweeps": (
             "SELECT(org_id requested_at rung_at claimed_at leased_until begun_at swept_at) "
@@ -79,6 +86,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.failed_recording_uploads": "SELECT",
         "public.recording_upload_metrics": "SELECT",
         "public.audit_log": "SELECT",
+        "public.recording_downloads": (
+            "SELECT(id org_id call_id requested_by reason kind export_id status error_code sha256 expires_at "
+            "created_at)"
+        ),
         "public.integrations": "SELECT(id org_id provider key_id created_at updated_at)",
         "app.sweeps": "SELECT",
         "app.storage_findings": "SELECT",
@@ -108,12 +119,21 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "SELECT(id upload_id error_code resolved_at) UPDATE(next_retry_at given_up_at resolved_at resolution)"
         ),
         "public.call_logs": "SELECT(id recording_status) UPDATE(recording_status)",
+        "public.recording_downloads": "SELECT(id status) UPDATE(status)",
         "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
     },
     REQUESTER: {
         "public.organizations": "SELECT(id status)",
         "public.audit_log": "INSERT(org_id actor action reason detail)",
         "app.sweeps": "SELECT(org_id requested_at) INSERT(org_id requested_at) UPDATE(requested_at)",
+    },
+    ASKER: {
+        "public.organizations": "SELECT(id status)",
+        "public.call_logs": "SELECT(id org_id recording_status recording_sha256)",
+        "public.recording_downloads": (
+            "SELECT(id org_id requested_by created_at) INSERT(org_id call_id requested_by reason sha256)"
+        ),
+        "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
     },
     REPORTER: {"app.workers": _ALL},
     REFUSALS: {
@@ -134,8 +154,11 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
-    "public.auth_org_id": USER,
-    "public.auth_user_id": USER,
+    "public.auth_org_id": (USER, ASKER),
+    "public.auth_user_id": (USER, ASKER),
+    "public.request_recording_download": USER,
+    "public.revoke_recording_download": OPERATOR,
+    "app.record_download": OWNER,
     "app.task_org_id": WORKER,
     "app.report_worker": WORKER,
     "app.report_refused_grant": WORKER,
@@ -151,7 +174,7 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "public.reseal_integration": OPERATOR,
     "public.remove_integration": OPERATOR,
     "app.named_upload_id": ACTIONS,
-    "app.named_org_id": (REQUESTER, INTEGRATOR),
+    "app.named_org_id": (REQUESTER, INTEGRATOR, ASKER),
     "app.seal_key_id": INTEGRATOR,
 }
 """Who may call each; functions that are not here are called by triggers or by their owner's other functions."""
@@ -170,6 +193,7 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
         REQUESTER,
         REFUSALS,
         INTEGRATOR,
+        ASKER,
         OWNER,
     ),
 }

@@ -18,6 +18,7 @@ FUNCTIONS = [
     "request_storage_sweep(uuid,text)",
     "reseal_integration(uuid,text,bytea,bytea,text)",
     "retry_failed_upload(uuid,text)",
+    "revoke_recording_download(uuid,text)",
     "set_integration(uuid,text,bytea,text)",
 ]
 #: Where a recording comes from or lies, who called whom, what was said, what opens a provider's door.
@@ -54,7 +55,7 @@ def test_an_operator_reads_no_url_no_place_and_nothing_of_a_call(shared: Databas
         "AND has_column_privilege('recording_ops', c.oid, a.attnum, 'SELECT')"
     )
     assert not SECRET & {column for _, column in readable}
-    forbidden = {"call_logs", "leads", "knowledge_base", "recording_downloads", "agents"}
+    forbidden = {"call_logs", "leads", "knowledge_base", "agents"}
     assert not forbidden & {table for table, _ in readable}
     assert ("failed_recording_uploads", "error_code") in readable
 

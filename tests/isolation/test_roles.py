@@ -45,6 +45,7 @@ def test_every_function_of_ours_pins_its_search_path_and_is_closed_to_the_public
             "recording_sweep_requester",
             "recording_integrator",
             "recording_refusal_reporter",
+            "recording_download_requester",
         }
         assert not definer or owner in definers, name
 

@@ -28,6 +28,7 @@ TUNING = {
     "RECORDINGS_MAX_BYTES": "50000000",
     # Objects cannot be made old. Only what is asked for is swept: no organisation here gets a day old.
     "RECORDINGS_SWEEP_GRACE_S": "0",
+    "RECORDINGS_DOWNLOAD_LIFETIME_S": "4",
 }
 
 

@@ -189,6 +189,9 @@ def test_settings_that_are_mentioned_exist(path: Path) -> None:
     known = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+", page("docker-compose.yml") + page(".ci/run")))
     known |= {str(field.validation_alias) for kind in PROCESSES.values() for field in kind.model_fields.values()}
     known |= set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+", page(".env.example")))
+    known |= set(
+        re.findall(r'envvar="([A-Z0-9_]+)"', "".join(file.read_text() for file in ROOT.glob("workers/cli/*.py")))
+    )
     ours = re.findall(r"`(RECORDINGS_[A-Z0-9_]*[A-Z0-9])`", path.read_text())
     assert set(ours) <= known
 

@@ -14,7 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers import intake
-from workers.doorbell import GRANT_HEADER, MAINTENANCE_QUEUE, SWEEP_TASK, UPLOAD_QUEUE, UPLOAD_TASK
+from workers.doorbell import (
+    DOWNLOAD_QUEUE,
+    DOWNLOAD_TASK,
+    GRANT_HEADER,
+    MAINTENANCE_QUEUE,
+    SWEEP_TASK,
+    UPLOAD_QUEUE,
+    UPLOAD_TASK,
+)
 from workers.grants import Grant, GrantKey, mint
 from workers.intake import REFUSED_TASK, Refused, take
 
@@ -90,6 +98,19 @@ def test_a_doorbell_of_a_sweep_passes_in_its_own_queue_only() -> None:
     assert take(raw, MAINTENANCE_QUEUE)["headers"]["task"] == SWEEP_TASK
     assert refused(take(raw, UPLOAD_QUEUE)).seen == "malformed"
     assert refused(take(RAW, MAINTENANCE_QUEUE)).seen == "malformed"
+
+
+def test_a_doorbell_of_a_download_passes_in_its_own_queue_only() -> None:
+    raw = published(DOWNLOAD_TASK, DOWNLOAD_QUEUE, kwargs={"org_id": str(ORG), "download_id": str(ROW)})
+    taken = take(raw, DOWNLOAD_QUEUE)
+    assert taken["headers"]["task"] == DOWNLOAD_TASK
+    assert body(taken)[1] == {"org_id": str(ORG), "download_id": str(ROW)}
+    assert refused(take(raw, UPLOAD_QUEUE)).seen == "malformed"
+    assert refused(take(RAW, DOWNLOAD_QUEUE)).seen == "malformed"
+    raw = published(
+        DOWNLOAD_TASK, DOWNLOAD_QUEUE, grant(subject=STRANGER), {"org_id": str(ORG), "download_id": str(ROW)}
+    )
+    assert refused(take(raw, DOWNLOAD_QUEUE)).seen == "misdirected"
 
 
 def test_what_was_taken_can_be_taken_again_when_the_broker_gives_it_back() -> None:

@@ -6,6 +6,8 @@ from workers.cli import (
     demo,
     dispatcher,
     doctor,
+    download,
+    downloads,
     enqueue,
     failures,
     flower,
@@ -35,11 +37,13 @@ app.command()(up.env)
 app.command()(migrate.migrate)
 app.command()(enqueue.enqueue)
 app.command()(status.status)
+app.command()(download.download)
 app.command()(doctor.doctor)
 app.command()(verify_isolation.verify_isolation)
 app.command()(dispatcher.dispatcher)
 app.command()(flower.flower)
 app.add_typer(failures.app, name="failures")
+app.add_typer(downloads.app, name="downloads")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(integrations.app, name="integrations")

@@ -1,7 +1,5 @@
 """``recordings failures retry`` and ``discard``: the same command, but for what it does."""
 
-import os
-import pwd
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -21,7 +19,7 @@ from workers.cli.failure_filter import (
     UntilOption,
     filter_of,
 )
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, actor, as_operator
 from workers.failures import Filter, Group, groups, upload_ids
 from workers.repair import Action, Run
 from workers.telemetry import redact
@@ -60,7 +58,7 @@ def command(action: Action) -> Callable[..., None]:
             if not total:
                 _nothing(action, json_out=json_out)
             _ask(action, total, yes=yes)
-            run = Run(action, reason, _actor(), rate)
+            run = Run(action, reason, actor(), rate)
             todo = islice(named, limit) if named else upload_ids(connection, wanted, limit=limit)
             _carry_out(connection, run, todo, total=total, each=bool(named), json_out=json_out)
 
@@ -130,11 +128,3 @@ def _carry_out(
         view.fail(f"{trouble}. {run.touched} of {total} were done; running the same again is safe", 1)
     if run.results["not_found"]:
         raise typer.Exit(1)
-
-
-def _actor() -> str:
-    """Who sits here, as far as the system knows. A container may have no name for its user."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

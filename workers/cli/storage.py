@@ -1,8 +1,6 @@
 """``recordings storage``: what sweeps of the bucket found, and sweeping now, as recording_ops."""
 
 import json
-import os
-import pwd
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, actor, as_operator
 from workers.storage_report import Finding, is_swept, read_findings, request_sweep
 from workers.sweep import Action, Code
 
@@ -57,7 +55,7 @@ def sweep(
 ) -> None:
     """Compare an organisation's storage with its rows now, and not when its turn comes."""
     with as_operator(state) as connection:
-        asked = request_sweep(connection, org, reason, _actor())
+        asked = request_sweep(connection, org, reason, actor())
         if not wait:
             said = {"org_id": str(org), "requested_at": asked.isoformat()}
             typer.echo(
@@ -67,14 +65,6 @@ def sweep(
         _wait(connection, org, asked, within_s)
         found = read_findings(connection, org_id=org)
     _show(found, json_out=json_out)
-
-
-def _actor() -> str:
-    """Who sits here, as far as the system knows. A container may have no name for its user."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 def _wait(connection: psycopg.Connection[Any], org: UUID, asked: datetime, within_s: float) -> None:

@@ -1,0 +1,71 @@
+"""``recordings download``: a user's recording into a file, the way that an API would go."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from schema.pooler import suited_to_poolers
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, take_role
+from workers.pickup import DownloadError, Link, Pickup, fetch
+from workers.settings import DatabaseSettings, TokenSettings
+from workers.tokens import TokenRefused, Verifier
+
+
+def download(
+    call_id: Annotated[UUID, typer.Argument(help="The call whose recording it is.")],
+    token: Annotated[
+        str, typer.Option(envvar="RECORDINGS_TOKEN", help="The user's JWT. By the variable, no process list shows it.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where to; recording-CALL_ID in this folder, if not said.")] = None,
+    reason: Annotated[str, typer.Option(help="Why: kept with the request.")] = "asked for by hand",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    within_s: Annotated[float, typer.Option("--within", min=1, help="Seconds to wait for the link.")] = 60.0,
+    state: StateOption = DEFAULT_STATE,
+    json_out: JsonOption = False,
+) -> None:
+    """Download a call's recording as a signed-in user, and compare its SHA-256 with what was stored."""
+    take_role("authenticator", state)
+    try:
+        user = Verifier.of(TokenSettings.load()).verify(token)
+    except TokenRefused:
+        raise typer.BadParameter("unauthorized: the token was refused, the line above says by which check") from None
+    database = DatabaseSettings.load()
+    engine = suited_to_poolers(create_engine(database.sqlalchemy_url, poolclass=NullPool))
+    try:
+        with psycopg.connect(database.dsn, autocommit=True, prepare_threshold=None) as listener:
+            pickup = Pickup(engine, listener, user)
+            asked = pickup.ask(call_id, reason)
+            link = pickup.wait(asked, within_s)
+        target = _target(out, call_id, link, force=force)
+        _fetch(link, target, quiet=json_out)
+    except DownloadError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    said = {"download_id": str(asked), "file": str(target), "size_bytes": link.size_bytes, "sha256": link.sha256}
+    typer.echo(
+        json.dumps(said) if json_out else f"{target}: {link.size_bytes:,} bytes, SHA-256 {link.sha256} as stored"
+    )
+
+
+def _target(out: Path | None, call_id: UUID, link: Link, *, force: bool) -> Path:
+    target = out or Path(f"recording-{call_id}.{link.format}")
+    if target.exists() and not force:
+        raise typer.BadParameter(f"{target} is there already: give --out another name, or --force")
+    if not target.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{target.absolute().parent} is no folder")
+    return target
+
+
+def _fetch(link: Link, target: Path, *, quiet: bool) -> None:
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        bar = progress.add_task("", total=link.size_bytes)
+        fetch(link, target, lambda count: progress.advance(bar, count))

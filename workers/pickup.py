@@ -1,0 +1,106 @@
+"""A user's side of a download: ask, wait for the link, fetch it, and compare the bytes with what was stored (law 6)."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import urllib3
+from sqlalchemy import Engine, text
+
+from schema.tenancy import user_transaction
+from workers.tokens import User
+
+_LOOK_EVERY_S = 1.0
+_BUFFER = 1024 * 1024
+_ASK = text("SELECT public.request_recording_download(:call_id, :reason)")
+_LOOK = text("""
+SELECT d.status, d.url, d.error_code, d.sha256, c.recording_size_bytes, c.recording_format
+FROM public.recording_downloads AS d JOIN public.call_logs AS c ON c.org_id = d.org_id AND c.id = d.call_id
+WHERE d.id = :id
+""")
+
+
+class DownloadError(Exception):
+    """The recording was not handed out. The message begins with a code, and holds no link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where the recording is for some minutes, and what must come from there."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pickup:
+    """``engine`` logs in as authenticator, and so does ``listener``, which commits each statement."""
+
+    engine: Engine
+    listener: psycopg.Connection[Any]
+    user: User
+
+    def ask(self, call_id: UUID, reason: str) -> UUID:
+        """Put the request on record. Raises ``DownloadError`` where the database refuses, in its words."""
+        self.listener.execute("LISTEN recording_downloads")
+        try:
+            with user_transaction(self.engine, self.user.claims) as connection:
+                found: UUID = connection.execute(_ASK, {"call_id": call_id, "reason": reason}).scalar_one()
+        except Exception as error:
+            refusal = getattr(error, "orig", None)
+            if isinstance(refusal, psycopg.Error) and refusal.diag.message_primary:
+                raise DownloadError(refusal.diag.message_primary) from None
+            raise
+        return found
+
+    def wait(self, download_id: UUID, within_s: float) -> Link:
+        """The link, as soon as it is there. A notification that was missed costs a second."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            with user_transaction(self.engine, self.user.claims) as connection:
+                status, url, code, digest, size, kind = connection.execute(_LOOK, {"id": download_id}).one()
+            if status == "ready":
+                return Link(url, digest, size, kind)
+            if status != "requested":
+                raise DownloadError(f"{code or status}: there will be no link for this request")
+            list(self.listener.notifies(timeout=_LOOK_EVERY_S, stop_after=1))
+        raise DownloadError(f"not_answered: no link within {within_s:g} s; are a dispatcher and a worker running?")
+
+
+def fetch(link: Link, out: Path, progress: Callable[[int], None]) -> None:
+    """The bytes into ``out``, which appears when they are all there and proven; nothing is left behind otherwise."""
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("wb") as file:
+            digest = _stream(link.url, file.write, progress)
+        if digest != link.sha256:
+            raise DownloadError("integrity_mismatch: what came is not what was stored; it was thrown away")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stream(url: str, write: Callable[[bytes], object], progress: Callable[[int], None]) -> str:
+    digest = sha256()
+    try:
+        with (
+            urllib3.PoolManager(timeout=30.0, retries=False) as pool,
+            closing(pool.request("GET", url, preload_content=False, redirect=False)) as answer,
+        ):
+            if answer.status != 200:
+                raise DownloadError(f"store_denied: the store answered {answer.status}; links end after some minutes")
+            for piece in answer.stream(_BUFFER, decode_content=False):
+                digest.update(piece)
+                write(piece)
+                progress(len(piece))
+    except urllib3.exceptions.HTTPError as error:
+        raise DownloadError(f"store_unavailable: the store could not be read ({type(error).__name__})") from None
+    return digest.hexdigest()

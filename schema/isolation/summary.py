@@ -25,7 +25,6 @@ class Square:
     why: str
     cells: int
     wrong: int
-    leaks: int
 
     @property
     def mark(self) -> str:
@@ -66,7 +65,6 @@ def _square(role: Role, table: str, results: list[Result]) -> Square:
         why=role.why,
         cells=len(results),
         wrong=sum(not result.ok for result in results),
-        leaks=sum(result.is_leak for result in results),
     )
 
 

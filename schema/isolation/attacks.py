@@ -187,9 +187,11 @@ def _beside(role: Role, table: Table, stage: _Stage) -> Iterator[Cell]:
     yield _cell(stage, role.name, table.name, "SELECT from pg_stats", stats, NOTHING, why)
     if table.is_numbered and role.name != logins.OWNER:
         why = "the sequence counts the rows of every organisation"
-        for use in (f"last_value FROM {table.name}_id_seq", f"nextval('{table.name}_id_seq')"):
-            operation = f"{use[:7]} of its sequence"
-            yield _cell(stage, role.name, table.name, operation, f"SELECT {use}", DENIED, why)
+        for operation, use in (
+            ("SELECT from its sequence", f"SELECT last_value FROM {table.name}_id_seq"),
+            ("nextval of its sequence", f"SELECT nextval('{table.name}_id_seq')"),
+        ):
+            yield _cell(stage, role.name, table.name, operation, use, DENIED, why)
 
 
 def _joins(role: Role, stage: _Stage) -> Iterator[Cell]:

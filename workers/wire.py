@@ -32,6 +32,7 @@ class Wire:
         self._patience_s = sock.gettimeout()
         self._bounded: _Bounded | None = None
         self._reader: io.BufferedReader | None = None
+        self._response: HTTPResponse | None = None
         self.is_tls = isinstance(sock, ssl.SSLSocket)
         self.expires_at = float("inf")
 
@@ -49,7 +50,7 @@ class Wire:
         self._reader = io.BufferedReader(self._bounded)
         self._bounded.left = HEAD
         for _ in range(_INTERIM):
-            response = HTTPResponse(cast("socket.socket", self), method=method)  # it calls makefile and nothing else
+            self._response = response = HTTPResponse(cast("socket.socket", self), method=method)  # makefile, no more
             response.begin()
             if not 100 <= response.status < 200 or response.status == 101:
                 self._bounded.left = None
@@ -93,10 +94,13 @@ class Wire:
         self._sock.close()
 
     def _forget_reader(self) -> None:
-        """It holds the socket open: the other end would go on sending to nobody."""
+        """It holds the socket open: the other end would go on sending to nobody. The response must not know it any
+        more: closing that one later would flush what is closed."""
+        if self._response is not None:
+            self._response.fp = None  # type: ignore[assignment]
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._bounded = None
+        self._reader = self._bounded = self._response = None
 
 
 class _Bounded(io.RawIOBase):

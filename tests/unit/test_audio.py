@@ -71,3 +71,33 @@ def test_text_is_never_audio(start: str, rest: str) -> None:
 @given(st.integers(0, 2**32 - 1), st.binary(max_size=200))
 def test_a_wave_file_is_known_whatever_its_length_field_says(length: int, rest: bytes) -> None:
     assert sniff(b"RIFF" + struct.pack("<I", length) + b"WAVE" + rest) is WAV
+
+
+HEADS = [
+    b"RIFF\x24\x00\x00\x00WAVEfmt " + PAD,
+    b"ID3\x04\x00\x00\x00\x00\x02\x01" + PAD,
+    FRAME + bytes(413) + FRAME + PAD,
+    LOW + bytes(92) + LOW + PAD,
+    b"OggS\x00\x02" + PAD,
+    b"fLaC\x00\x00\x00\x22" + PAD,
+    b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00" + PAD,
+]
+
+
+@given(st.sampled_from(HEADS), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 255)), max_size=6), st.data())
+def test_a_real_head_with_bytes_changed_and_cut_off_gets_an_answer(
+    head: bytes, changes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    mutated = bytearray(head)
+    for position, byte in changes:
+        mutated[position] = byte
+    cut = data.draw(st.integers(0, len(mutated)))
+    found = sniff(bytes(mutated[:cut]))
+    assert found is None or cut >= SHORTEST
+
+
+@given(st.sampled_from(HEADS) | st.binary(max_size=600), st.binary(max_size=4096), st.binary(min_size=1, max_size=2000))
+def test_nothing_is_read_past_the_head(start: bytes, filling: bytes, rest: bytes) -> None:
+    """What copy() holds before it judges is enough: what comes after changes no answer."""
+    head = (start + filling + bytes(4096))[:4096]
+    assert sniff(head) is sniff(head + rest)

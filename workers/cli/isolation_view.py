@@ -12,7 +12,18 @@ from schema.isolation.planting import TABLES
 from schema.isolation.rights import ROLES
 from schema.isolation.summary import Square, squares
 from schema.lints import Finding
-from schema.lints.declared import ACTIONS, DEFINERS, ENQUEUER, INTEGRATOR, REFUSALS, REPORTER, REQUESTER, USER, VERIFIER
+from schema.lints.declared import (
+    ACTIONS,
+    ASKER,
+    DEFINERS,
+    ENQUEUER,
+    INTEGRATOR,
+    REFUSALS,
+    REPORTER,
+    REQUESTER,
+    USER,
+    VERIFIER,
+)
 from schema.roles import AUTHENTICATOR, CALL_HANDLER, DISPATCHER, OPERATOR, OWNER, WORKER
 
 _SHORT = {
@@ -28,14 +39,14 @@ _SHORT = {
     REPORTER: "alive",
     REFUSALS: "deny",
     INTEGRATOR: "seal",
+    ASKER: "link",
     VERIFIER: "grant",
     OWNER: "owner",
     "stranger": "none",
 }
-_BACKSTAGE = {*DEFINERS, OWNER, "stranger"}
 GROUPS = {
-    "logins and users": [role.name for role in ROLES if role.name not in _BACKSTAGE],
-    "owners, and nobody": [role.name for role in ROLES if role.name in _BACKSTAGE],
+    "logins, users, owner": [role.name for role in ROLES if role.name not in DEFINERS],
+    "owners of functions": [role.name for role in ROLES if role.name in DEFINERS],
 }
 """Roles, as they fit beside one another."""
 

@@ -13,9 +13,8 @@ import psycopg
 import typer
 
 from workers.cli import failures_view as view
-from workers.cli.actor import actor
 from workers.cli.integrations_view import as_json, table, tell_answer, tell_rotation
-from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, as_operator
+from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, actor, as_operator
 from workers.credentials import Credentials
 from workers.errors import CredentialsMissing
 from workers.integrations import Desk, Rotation, integrations

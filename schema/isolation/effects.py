@@ -101,6 +101,16 @@ _REPAIRED = (
 
 _ASK = "SELECT public.request_recording_download('{%s}', '%s')"
 _SENT, _REVOKED = "public.recording_downloads", "action = 'download_revoked'"
+# What the administrator has done before the call.
+_BEFORE = "SELECT set_config('role', 'none', true); %s; SELECT set_config('role', '%s', true); "
+_SUSPENDED = _BEFORE % ("UPDATE public.organizations SET status = 'suspended' WHERE id = '{own_org}'", "authenticated")
+_READY = _BEFORE % (
+    (
+        "UPDATE public.recording_downloads SET status = 'ready', url = 'https://store.example/', expires_at = now() "
+        "WHERE id = '{own_download}'"
+    ),
+    "recording_ops",
+)
 
 
 def _ask(name: str, expected: Outcome, call: str = "own_call", reason: str = "r", context: str = OWN) -> Effect:
@@ -117,6 +127,12 @@ _DOWNLOADS = (
     _ask("call without a reason", _MISTAKE, reason=" "),
     Effect(
         "public.request_recording_download",
+        "call for a suspended organisation",
+        _SUSPENDED + _ASK % ("own_call", "r"),
+        Refused("PT403"),
+    ),
+    Effect(
+        "public.request_recording_download",
         "call, and its trace",
         _ASK % ("own_call", "r"),
         _OWN,
@@ -124,6 +140,14 @@ _DOWNLOADS = (
         "action = 'download_requested' AND reason = 'r'",
     ),
     _ops("revoke_recording_download", "call", _OWN, _SENT, "status = 'revoked'"),
+    _ops(
+        "revoke_recording_download",
+        "call, and the link is gone",
+        _OWN,
+        _SENT,
+        "status = 'revoked' AND url IS NULL",
+        _READY + _call("public.revoke_recording_download"),
+    ),
     _ops("revoke_recording_download", "call, and its trace", _OWN, _TRAIL, _REVOKED),
     _ops(
         "revoke_recording_download",

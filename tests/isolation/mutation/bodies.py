@@ -96,6 +96,20 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
         ("names no organisation", "PERFORM set_config('app.named_org_id'", None),
     ),
     "app.refuse_unsealed": (("refuses nothing", "RAISE EXCEPTION", "RETURN; RAISE EXCEPTION"),),
+    "public.request_recording_download": (
+        ("needs no reason", "ELSIF why = '' OR length(why) > 500 THEN", "ELSIF length(why) > 500 THEN"),
+        (
+            "takes a suspended organisation",
+            "ELSIF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.status = 'active') THEN",
+            "ELSIF false THEN",
+        ),
+    ),
+    "app.record_download": (("leaves no trace", "INSERT INTO public.audit_log", None),),
+    "app.blank_link": (("leaves the link", "NEW.url := NULL;", ""),),
+    "public.revoke_recording_download": (
+        ("needs no reason", "IF coalesce(revoke_recording_download.reason, '') !~ '\\S' OR", "IF"),
+        ("revokes nothing", "UPDATE public.recording_downloads AS d SET status = 'revoked'", None),
+    ),
     "app.refuse_org_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN NEW; RAISE EXCEPTION"),),
     "app.refuse_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN coalesce(NEW, OLD); RAISE EXCEPTION"),),
     "app.touch_updated_at": (("touches nothing", "NEW.updated_at := pg_catalog.now();", ""),),

@@ -49,8 +49,14 @@ def judge(connection: psycopg.Connection[Any], mutant: Mutant) -> Verdict:
 def _wrong_cell(
     connection: psycopg.Connection[Any], tables: tuple[str, ...] | None, roles: tuple[str, ...] | None
 ) -> str | None:
-    """A server that is too slow to answer is no difference that the mutant makes."""
-    wrong = isolation.verify(connection, tables=tables, roles=roles, first_wrong=True).wrong
+    """That the matrix cannot even plant its rows is a difference too: something it needs is broken. A server that is
+    gone, or too slow to answer, is none that the mutant makes."""
+    try:
+        wrong = isolation.verify(connection, tables=tables, roles=roles, first_wrong=True).wrong
+    except psycopg.OperationalError:
+        raise
+    except psycopg.DatabaseError as error:
+        return f"the matrix cannot be prepared: {error.sqlstate}"
     if wrong and isinstance(wrong[0].seen, Refused) and wrong[0].seen.sqlstate in UNANSWERED:
         raise TooSlow(f"{wrong[0].cell.statement} was not answered in time: run it again when the machine is quieter")
     return f"{wrong[0].cell.role} {wrong[0].cell.operation} {wrong[0].cell.table}" if wrong else None

@@ -9,9 +9,12 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _BACKEND = "SELECT pg_catalog.pg_backend_pid()"
 _LOOKS = 5
+#: In ``Connection.info`` of a connection that a pooler handed out.
+BEHIND_A_POOLER = "behind_a_pooler"
 
 
 class TransactionPoolerError(Exception):
@@ -29,10 +32,11 @@ def suited_to_poolers(engine: Engine) -> Engine:
     return engine
 
 
-def _suit(connection: psycopg.Connection[Any], _: object) -> None:
+def _suit(connection: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
     before, connection.autocommit = connection.autocommit, True
     if not _is_direct(connection):
         connection.prepare_threshold = None
+        record.info[BEHIND_A_POOLER] = True
     connection.autocommit = before
 
 

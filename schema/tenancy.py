@@ -8,12 +8,14 @@ verified the token they came from.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+
+from schema.pooler import BEHIND_A_POOLER
 
 # The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
 # before may have left a type there whose check runs wherever a statement of ours casts.
@@ -52,13 +54,16 @@ def user_transaction(engine: Engine, claims: Mapping[str, Any] | None) -> Iterat
 def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
     """One statement in one task transaction, in one round trip: BEGIN, grant, statement and COMMIT go out together.
 
+    Behind a pooler they go one after the other: psycopg ends a pipeline with a Flush, and one that comes late there
+    takes a server connection which nothing gives back.
+
     Returns its rows, committed. For the statements of the hot path, each of which is a whole decision of the queue.
     Errors are psycopg's; a connection that broke is dropped from the pool, together with the others of its age.
     """
     with _connect(engine) as pooled:
         driver: psycopg.Connection[Any] = pooled.connection.driver_connection  # type: ignore[assignment]
         try:
-            with driver.pipeline(), driver.transaction():
+            with nullcontext() if pooled.info.get(BEHIND_A_POOLER) else driver.pipeline(), driver.transaction():
                 driver.execute(_GRANT, (grant,))
                 cursor = driver.execute(statement, parameters)
             return cursor.fetchall()

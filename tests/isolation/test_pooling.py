@@ -370,6 +370,18 @@ def test_a_worker_prepares_its_statements_on_connections_of_its_own_and_none_beh
     assert prepared(narrow, orgs) == 0
 
 
+def test_nothing_is_pipelined_behind_it(
+    narrow: Database, orgs: dict[UUID, set[UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipeline ends with a Flush. One that comes late takes a server connection and never gives it back: seen as
+    everybody waiting for the one connection of an idle client, once in some thousand transactions."""
+    monkeypatch.setattr(psycopg.Connection, "pipeline", lambda _: pytest.fail("a pipeline"))
+    org = next(iter(orgs))
+    with pool(narrow, "recording_worker", 1) as engine:
+        for _ in range(3):
+            assert {row[0] for row in run_as_task(engine, narrow.grant(org), MINE, {})} == orgs[org]
+
+
 def test_a_worker_reports_itself_behind_it(narrow: Database) -> None:
     reporter = SelfReport(narrow.url("recording_worker"), "pooled", 8, lambda: Condition(1), threading.Event())
     for _ in range(10):

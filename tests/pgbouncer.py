@@ -30,10 +30,10 @@ def documented() -> dict[str, str]:
 
 
 def binary() -> Path:
-    """Skips where it is not installed; fails where RECORDINGS_REQUIRE_PGBOUNCER says that it must be."""
+    """Skips where it is not installed; fails where REQUIRE_PGBOUNCER says that it must be."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
-        if os.environ.get("RECORDINGS_REQUIRE_PGBOUNCER"):
+        if os.environ.get("REQUIRE_PGBOUNCER"):
             pytest.fail("PgBouncer is missing: apt-get install pgbouncer")
         pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
     return Path(found)

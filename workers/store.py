@@ -106,7 +106,9 @@ class Store:
         With ``credentials`` nothing is asked with any others."""
         bound, parts = copy(self), vars(self)
         change: dict[str, Any] = {"territory": Territory(org_id)}
-        if credentials is not None:
+        if credentials is None:
+            change["_signer"] = self._signer  # made once, and not for each that is bound
+        else:
             core = botocore.session.get_session()
             # What boto3 knows of S3 is read from a large file: once a process.
             core.register_component("data_loader", self._core.get_component("data_loader"))

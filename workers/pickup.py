@@ -1,8 +1,9 @@
 """A user's side of a download: ask, wait for the link, fetch it, and compare the bytes with what was stored (law 6)."""
 
+import re
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,13 +12,16 @@ from uuid import UUID
 
 import psycopg
 import urllib3
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from schema.tenancy import user_transaction
 from workers.tokens import User
 
 _LOOK_EVERY_S = 1.0
 _BUFFER = 1024 * 1024
+#: A refusal of ours begins with its code.
+_REFUSAL = re.compile(r"[a-z]+(_[a-z]+)+: ")
 _ASK = text("SELECT public.request_recording_download(:call_id, :reason)")
 _LOOK = text("""
 SELECT d.status, d.url, d.error_code, d.sha256, c.recording_size_bytes, c.recording_format
@@ -52,12 +56,11 @@ class Pickup:
         """Put the request on record. Raises ``DownloadError`` where the database refuses, in its words."""
         self.listener.execute("LISTEN recording_downloads")
         try:
-            with user_transaction(self.engine, self.user.claims) as connection:
+            with self._as_user() as connection:
                 found: UUID = connection.execute(_ASK, {"call_id": call_id, "reason": reason}).scalar_one()
-        except Exception as error:
-            refusal = getattr(error, "orig", None)
-            if isinstance(refusal, psycopg.Error) and refusal.diag.message_primary:
-                raise DownloadError(refusal.diag.message_primary) from None
+        except psycopg.Error as error:
+            if _REFUSAL.match(error.diag.message_primary or ""):
+                raise DownloadError(error.diag.message_primary) from None
             raise
         return found
 
@@ -65,14 +68,24 @@ class Pickup:
         """The link, as soon as it is there. A notification that was missed costs a second."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
-            with user_transaction(self.engine, self.user.claims) as connection:
+            with self._as_user() as connection:
                 status, url, code, digest, size, kind = connection.execute(_LOOK, {"id": download_id}).one()
             if status == "ready":
                 return Link(url, digest, size, kind)
             if status != "requested":
                 raise DownloadError(f"{code or status}: there will be no link for this request")
-            list(self.listener.notifies(timeout=_LOOK_EVERY_S, stop_after=1))
+            # Others' are heard too: each look is a connection.
+            any(note.payload == str(download_id) for note in self.listener.notifies(timeout=_LOOK_EVERY_S))
         raise DownloadError(f"not_answered: no link within {within_s:g} s; are a dispatcher and a worker running?")
+
+    @contextmanager
+    def _as_user(self) -> Iterator[Connection]:
+        """Errors are psycopg's: SQLAlchemy's repeat what was asked, and for whom."""
+        try:
+            with user_transaction(self.engine, self.user.claims) as connection:
+                yield connection
+        except DBAPIError as error:
+            raise (error.orig or error) from None
 
 
 def fetch(link: Link, out: Path, progress: Callable[[int], None]) -> None:

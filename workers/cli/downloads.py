@@ -9,12 +9,13 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption, actor, as_operator
 from workers.download_report import Download, read_downloads
 from workers.download_report import revoke as take_away
 
-app = typer.Typer(help="Links that users asked for, as recording_ops.", no_args_is_help=True)
+app = typer.Typer(help="Recordings that users asked for, and their links, as recording_ops.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -54,5 +55,12 @@ def _table(found: Sequence[Download]) -> Table:
     for one in found:
         how = one.error_code or one.status
         at = f"{one.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(one.id), str(one.org_id), str(one.call_id), str(one.requested_by), one.reason, how, at)
+        table.add_row(
+            str(one.id), str(one.org_id), str(one.call_id), str(one.requested_by), _harmless(one.reason), how, at
+        )
     return table
+
+
+def _harmless(said: str) -> Text:
+    """Users write it, operators' terminals show it: no markup, no escape sequence."""
+    return Text("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in said))

@@ -62,8 +62,8 @@ def test_a_demo_that_is_cut_off_leaves_no_process_and_no_folder(tmp_path: Path, 
         processes = load(state_dir).processes
         demo.send_signal(ending)
         out, err = demo.communicate(timeout=60)
-    until(lambda: not any(seen.is_running() for seen in processes.values()), timeout_s=60)
-    until(lambda: list(tmp_path.iterdir()) == [], timeout_s=60)
+    until(lambda: not any(seen.is_running() for seen in processes.values()), timeout_s=120)
+    until(lambda: list(tmp_path.iterdir()) == [], timeout_s=120)
     assert out == ""
     assert demo.returncode == (1 if ending == signal.SIGINT else -ending)
     assert ending == signal.SIGKILL or err.endswith("error: interrupted\n")

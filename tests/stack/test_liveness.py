@@ -17,6 +17,7 @@ from tests.waiting import until
 from workers.crew import read_crew
 from workers.demo.behaviours import slow
 from workers.demo.recordings import Recording
+from workers.doorbell import DOWNLOAD_QUEUE, MAINTENANCE_QUEUE, UPLOAD_QUEUE
 from workers.embedded.signs import answering
 from workers.enqueue import enqueue
 
@@ -43,7 +44,7 @@ def control(here: Stage) -> Iterator[Any]:
 def deafen(here: Stage, worker: str) -> None:
     """It consumes from nothing from here on, and goes on answering."""
     with control(here) as workers:
-        for queue in ("upload", "maintenance"):
+        for queue in (UPLOAD_QUEUE, DOWNLOAD_QUEUE, MAINTENANCE_QUEUE):
             workers.cancel_consumer(queue, destination=[f"{worker}@recordings"], reply=True)
         until(lambda: not any(workers.inspect([f"{worker}@recordings"]).active_queues().values()))
     assert worker in answering(here.stack.servers.redis_url)

@@ -262,3 +262,14 @@ def test_a_batch_that_cannot_be_published_says_so_without_an_address(broker: Bro
         bell.ring([doorbell], most=10)
     finally:
         bell.close()
+
+
+def test_doorbells_of_downloads_that_nobody_answers_do_not_pile_up_either(broker: Broker) -> None:
+    bell = Bell(broker.valkey.url)
+    try:
+        asked = [(UUID(int=1), UUID(int=n), "grant") for n in range(3)]
+        assert [bell.ring_for_downloads(asked, most=2) for _ in range(3)] == [0, 3, 3]
+        with broker.client() as client:
+            assert client.llen("rec:download") == 3
+    finally:
+        bell.close()

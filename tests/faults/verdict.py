@@ -68,6 +68,7 @@ def gather(stage: Stage, deliveries: list[Delivery], took_s: float) -> Facts:
         counts={},
         sights=(),
         refusals=(),
+        handed=(),
         flower=FlowerSight(0, ()),
         killed=None,
         repaired=frozenset(),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from workers.demo.evidence import TABLES, Attempt, Evidence, FlowerSight, Refusal, Row, Sight
+from workers.demo.evidence import TABLES, Attempt, Evidence, FlowerSight, Handed, Refusal, Row, Sight
 from workers.demo.handler import Delivery
 from workers.demo.killing import Killed
 from workers.demo.kinds import FINE, FORBIDDEN, PAGE, SLOW, Kind
@@ -74,6 +74,7 @@ def well() -> Evidence:
         counts=dict.fromkeys(TABLES, COUNTS),
         sights=tuple(sights()),
         refusals=tuple(Refusal(grant, table, "42501") for grant in ("none", "forged") for table in TABLES),
+        handed=tuple(Handed(org_id, "f" * 64, "f" * 64, "call_not_found") for org_id in (ORG_A, ORG_B)),
         flower=FlowerSight(401, (task(FINE_UPLOAD), task(PAGE_UPLOAD))),
         killed=Killed(WORKER, 4711, 3.0, (Held(WORKER, SLOW_UPLOAD, 1),)),
         took_s=9.0,

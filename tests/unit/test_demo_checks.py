@@ -19,7 +19,7 @@ from tests.unit.demo_evidence import (
     well,
 )
 from workers.demo.checks import CHECKS, judge, nothing_left
-from workers.demo.evidence import Attempt, Evidence, FlowerSight, Refusal, Row, Sight
+from workers.demo.evidence import Attempt, Evidence, FlowerSight, Handed, Refusal, Row, Sight
 from workers.demo.handler import Delivery
 from workers.demo.killing import Killed
 from workers.demo.observer import Held
@@ -94,6 +94,10 @@ def shown(**changes: object) -> Tamper:
     return put(flower=FlowerSight(401, (task(FINE_UPLOAD) | changes,)))
 
 
+def handed(stored: str | None, got: str | None, refused: str | None) -> Tamper:
+    return put(handed=tuple(Handed(org_id, stored, got, refused) for org_id in (ORG_A, ORG_B)))
+
+
 BROKEN: list[tuple[str, Tamper]] = [
     ("none lost", without_row),
     ("none lost", row(FINE_UPLOAD, status="processing")),
@@ -148,6 +152,11 @@ BROKEN: list[tuple[str, Tamper]] = [
     ("no grant or a bad one is refused", put(refusals=(Refusal("none", "call_logs", None),))),
     ("no grant or a bad one is refused", put(refusals=(Refusal("forged", "call_logs", "42P01"),))),
     ("no grant or a bad one is refused", put(refusals=())),
+    ("a user downloads their own, proven", put(handed=())),
+    ("a user downloads their own, proven", handed("f" * 64, None, "call_not_found")),
+    ("a user downloads their own, proven", handed("f" * 64, "0" * 64, "call_not_found")),
+    ("a user downloads their own, proven", handed("f" * 64, "f" * 64, None)),
+    ("a user downloads their own, proven", handed("f" * 64, "f" * 64, "recording_not_ready")),
     ("Flower shows ids only", put(flower=FlowerSight(401, ()))),
     ("Flower shows ids only", shown(kwargs="{'source_url': 'https://voice.example/recordings/1'}")),
     ("Flower shows ids only", shown(args="('Jane Doe',)")),

@@ -5,9 +5,10 @@ import re
 from workers.demo.check import Check, judged
 from workers.demo.evidence import TABLES, Evidence
 
-_IDS_ONLY = re.compile(r"[\s\[\](){}',\":]|org_id|upload_ids|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_IDS_ONLY = re.compile(r"[\s\[\](){}',\":]|org_id|upload_ids|download_id|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GRANT = "eyJ"  # how every JWT begins
 _REFUSED = "42501"
+_NOT_FOUND = "call_not_found"
 _UNAUTHORIZED = 401
 
 
@@ -39,6 +40,18 @@ def bad_grants_are_refused(evidence: Evidence) -> Check:
     kinds = list(dict.fromkeys(one.grant for one in evidence.refusals))
     wrong += [] if {"none", "forged"} <= set(kinds) else ["not tried"]
     return judged("no grant or a bad one is refused", wrong, f"{', '.join(kinds)}: each {_REFUSED}")
+
+
+def users_download_their_own(evidence: Evidence) -> Check:
+    """The link leads to the very bytes; another organisation's call does not exist for them."""
+    handed = {one.org_id: one for one in evidence.handed}
+    wrong = [f"not tried as {org_id}" for org_id in evidence.org_ids if org_id not in handed]
+    for one in evidence.handed:
+        if one.got is None or one.got != one.stored:
+            wrong.append(f"as {one.org_id}: other bytes, or none")
+        if one.refused != _NOT_FOUND:
+            wrong.append(f"as {one.org_id}, another's: {one.refused or 'handed out'}")
+    return judged("a user downloads their own, proven", wrong, f"{len(handed)} links; another's: {_NOT_FOUND}")
 
 
 def flower_shows_ids(evidence: Evidence) -> Check:

@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Evidence], Check], ...] = (
     access.users_see_their_own,
     access.workers_see_the_granted,
     access.bad_grants_are_refused,
+    access.users_download_their_own,
     access.flower_shows_ids,
     access.flower_is_closed,
 )

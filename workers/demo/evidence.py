@@ -60,6 +60,17 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Handed:
+    """What a user of ``org_id`` got: SHA-256 of the bytes behind the link, beside that of the call; and with which code
+    another organisation's recording was refused. None: nothing."""
+
+    org_id: UUID
+    stored: str | None
+    got: str | None
+    refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FlowerSight:
     """What Flower answers without a login, and the tasks that it shows to its operator."""
 
@@ -86,6 +97,7 @@ class Evidence:
     counts: Mapping[str, Mapping[UUID, int]]
     sights: tuple[Sight, ...]
     refusals: tuple[Refusal, ...]
+    handed: tuple[Handed, ...]
     flower: FlowerSight
     killed: Killed | None
     took_s: float

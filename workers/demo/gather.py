@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 
+from workers.demo.downloads import download_as_users
 from workers.demo.evidence import TABLES, Attempt, Evidence, Row
 from workers.demo.flower import look_at_flower
 from workers.demo.handler import Delivery
@@ -63,6 +64,7 @@ def gather(
         counts=counts,
         sights=(*see_as_users(stage, org_ids), *see_as_workers(stage, org_ids)),
         refusals=tuple(provoke(stage, org_ids)),
+        handed=tuple(download_as_users(stage, org_ids)),
         flower=look_at_flower(stage),
         killed=killed,
         took_s=took_s,

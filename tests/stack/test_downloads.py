@@ -48,8 +48,7 @@ def test_the_link_gives_the_very_bytes_for_some_seconds_and_then_nothing(stack: 
         )
         return status, url
 
-    until(lambda: state()[0] == "ready", timeout_s=10.0)
-    link = str(state()[1])
+    link = str(until(lambda: state()[1], timeout_s=10.0))
     with closing(requests.get(link, timeout=10)) as answer:
         assert answer.status_code == 200
         assert sha256(answer.content).hexdigest() == row["sha256"] == sha256(source.bytes()).hexdigest()

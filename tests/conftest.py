@@ -10,10 +10,16 @@ from tests.pgbouncer import PgBouncer, Pooled, documented
 from workers.embedded.postgres import Postgres
 
 HERE = Path(__file__).parent
-#: Run a second time with every login behind PgBouncer: all of isolation, and what workers and operators run.
+#: Asked of the catalog, which is the same behind a pooler.
+_OF_THE_CATALOG = {"test_lints.py", "test_mutants.py", "test_operators.py"}
+#: Run a second time with every login behind PgBouncer: what isolation is made of, and what workers and operators run.
 POOLED = (
-    *(file for file in (HERE / "isolation").glob("test_*.py") if file.name != "test_pooling.py"),
-    *(HERE / "queue" / f"test_{name}.py" for name in ("claim", "settle", "enqueue", "operators")),
+    *(
+        file
+        for file in (HERE / "isolation").glob("test_*.py")
+        if file.name not in {"test_pooling.py"} | _OF_THE_CATALOG
+    ),
+    *(HERE / "queue" / f"test_{name}.py" for name in ("claim", "settle", "operators")),
     HERE / "commands" / "test_failures.py",
 )
 #: What they ask cannot be asked of a pooler, which goes on with another server connection where one was cut.

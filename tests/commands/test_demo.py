@@ -39,7 +39,7 @@ def test_the_demo_shows_the_main_job_and_every_check_holds(tmp_path: Path) -> No
     assert err == ""
     facts: dict[str, Any] = json.loads(out)
     assert [check for check in facts["checks"] if not check["ok"]] == []
-    assert len(facts["checks"]) == 16
+    assert len(facts["checks"]) == 17
     uploads = facts["uploads"]
     assert uploads["completed"] + uploads["failed"] == uploads["enqueued"] == 120
     assert uploads["failed_by_code"] == {"not_audio": 3, "source_blocked": 6, "source_gone": 3, "too_large": 6}

@@ -18,12 +18,11 @@ class Interruption:
         self.hurry: Callable[[], None] = lambda: None
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        if self.came:
-            self.hurry()
-            return
-        self.came = True
-        if self.is_armed:
+        came, self.came = self.came, True
+        if self.is_armed:  # still, though one came before: Python threw it away, as it does in a destructor
             raise KeyboardInterrupt
+        if came:
+            self.hurry()
 
     @contextmanager
     def heard(self) -> Iterator[None]:

@@ -25,6 +25,9 @@ class Ending:
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         if not self.is_started:
             self.is_started = True  # once: its clean-up is not to be interrupted
+            # Python throws away what is raised while a destructor or the callback of a weak reference is at work: then
+            # the start goes on, and this ends it.
+            self.asked.set()
             raise KeyboardInterrupt
         if self.asked.is_set():
             self.stack.hurry()

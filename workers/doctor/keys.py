@@ -19,10 +19,7 @@ SELECT kid, inner_pad, extract(epoch FROM now() - created_at)::double precision 
        extract(epoch FROM expires_at - now())::double precision
 FROM app.grant_keys
 """
-_SEALED = """
-SELECT convert_from(substring(sealed_credentials FROM 3 FOR get_byte(sealed_credentials, 1)), 'UTF8'), count(*)
-FROM public.integrations WHERE length(sealed_credentials) > 2 GROUP BY 1
-"""
+_SEALED = "SELECT key_id, count(*) FROM public.integrations WHERE key_id IS NOT NULL GROUP BY key_id"
 _ROTATE = "run: recordings keys rotate, and give the dispatcher the key that it prints"
 
 

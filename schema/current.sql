@@ -42,6 +42,40 @@ $$;
 
 ALTER FUNCTION app.blank_link() OWNER TO recordings_owner;
 
+CREATE FUNCTION app.calls_found(filter jsonb) RETURNS SETOF uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    wanted record;
+BEGIN
+    IF jsonb_typeof(filter) <> 'object'
+        OR filter - ARRAY['started_from', 'started_before', 'agent_id', 'lead_id', 'direction'] <> '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'filter_unknown: a filter has started_from, started_before, agent_id, lead_id, direction, or nothing';
+    END IF;
+    BEGIN
+        SELECT * INTO wanted FROM jsonb_to_record(filter)
+            AS f (started_from timestamptz, started_before timestamptz, agent_id uuid, lead_id uuid, direction text);
+    EXCEPTION WHEN data_exception THEN
+        RAISE EXCEPTION 'filter_unknown: times as 2026-11-28T10:00:00Z, ids as UUIDs' USING ERRCODE = 'invalid_parameter_value';
+    END;
+    RETURN QUERY
+        SELECT c.id FROM public.call_logs AS c
+        WHERE c.org_id = public.auth_org_id() AND c.recording_status = 'completed'
+          AND (wanted.started_from IS NULL OR c.started_at >= wanted.started_from)
+          AND (wanted.started_before IS NULL OR c.started_at < wanted.started_before)
+          AND (wanted.agent_id IS NULL OR c.agent_id = wanted.agent_id)
+          AND (wanted.lead_id IS NULL OR c.lead_id = wanted.lead_id)
+          AND (wanted.direction IS NULL OR c.direction = wanted.direction)
+        -- One more than may be: enough to know.
+        LIMIT 10001;
+END
+$$;
+
+ALTER FUNCTION app.calls_found(filter jsonb) OWNER TO recording_download_requester;
+
 CREATE FUNCTION app.enqueue_org_id() RETURNS uuid
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -166,12 +200,14 @@ CREATE FUNCTION app.record_download() RETURNS trigger
 DECLARE
     named constant text := coalesce(current_setting('app.named_org_id', true), '');
 BEGIN
-    PERFORM pg_notify('recording_downloads', NEW.id::text);
+    -- One and the same payload is told once a transaction.
+    PERFORM pg_notify('recording_downloads', coalesce(NEW.export_id, NEW.id)::text);
     PERFORM set_config('app.named_org_id', NEW.org_id::text, true);
     INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
     VALUES (NEW.org_id, session_user, 'download_' || NEW.status, NEW.id,
         CASE NEW.status WHEN 'requested' THEN NEW.reason WHEN 'revoked' THEN current_setting('app.reason', true) END,
         jsonb_strip_nulls(jsonb_build_object('call_id', NEW.call_id, 'requested_by', NEW.requested_by,
+            'export_id', NEW.export_id, 'format', NEW.format,
             'sha256', NEW.sha256, 'expires_at', NEW.expires_at, 'error_code', NEW.error_code,
             'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))));
     -- The rest of the transaction is for whom it was before.
@@ -181,6 +217,33 @@ END
 $$;
 
 ALTER FUNCTION app.record_download() OWNER TO recording_download_requester;
+
+CREATE FUNCTION app.record_export() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    named constant text := coalesce(current_setting('app.named_org_id', true), '');
+BEGIN
+    PERFORM pg_notify('recording_downloads', NEW.id::text);
+    -- Begun, put back, so many done: told, and nothing to keep.
+    IF NEW.status = 'processing' OR TG_OP = 'UPDATE' AND NEW.status IN (OLD.status, 'requested') THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('app.named_org_id', NEW.org_id::text, true);
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (NEW.org_id, session_user, 'export_' || NEW.status, NEW.id,
+        CASE NEW.status WHEN 'requested' THEN NEW.reason WHEN 'revoked' THEN current_setting('app.reason', true) END,
+        jsonb_strip_nulls(jsonb_build_object('requested_by', NEW.requested_by, 'recordings', NEW.recordings_total,
+            'sha256', NEW.sha256, 'size_bytes', NEW.size_bytes, 'expires_at', NEW.expires_at,
+            'error_code', NEW.error_code,
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))));
+    PERFORM set_config('app.named_org_id', named, true);
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION app.record_export() OWNER TO recording_download_requester;
 
 CREATE FUNCTION app.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -218,6 +281,27 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_unsealed(sealed bytea) OWNER TO recording_integrator;
+
+CREATE FUNCTION app.refuse_unstored(is_found boolean, status text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    CASE
+        WHEN NOT is_found THEN
+            RAISE EXCEPTION 'call_not_found: no such call' USING ERRCODE = 'PT404';
+        WHEN status IN ('pending', 'processing') THEN
+            RAISE EXCEPTION 'recording_not_ready: the recording is still being stored' USING ERRCODE = 'PT409';
+        WHEN status = 'erased' THEN
+            RAISE EXCEPTION 'recording_erased: the recording was erased, and is nowhere any more' USING ERRCODE = 'PT410';
+        WHEN status IS DISTINCT FROM 'completed' THEN
+            RAISE EXCEPTION 'recording_not_available: no recording of this call is stored' USING ERRCODE = 'PT409';
+        ELSE NULL;
+    END CASE;
+END
+$$;
+
+ALTER FUNCTION app.refuse_unstored(is_found boolean, status text) OWNER TO recording_download_requester;
 
 CREATE FUNCTION app.report_refused_grant(worker text, task text DEFAULT NULL::text, message_id uuid DEFAULT NULL::uuid, org_id uuid DEFAULT NULL::uuid, upload_id uuid DEFAULT NULL::uuid, seen text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -341,6 +425,27 @@ END
 $$;
 
 ALTER FUNCTION app.take_failed_upload(named uuid, reason text) OWNER TO recording_operator_actions;
+
+CREATE FUNCTION app.take_request(reason text) RETURNS TABLE(org_id uuid, asker uuid, reason_kept text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    org_id := public.auth_org_id();
+    asker := public.auth_user_id();
+    reason_kept := btrim(coalesce(take_request.reason, ''), E' \t\r\n');
+    IF org_id IS NULL OR asker IS NULL THEN
+        RAISE EXCEPTION 'not_signed_in: the token names no organisation, or no user' USING ERRCODE = 'insufficient_privilege';
+    ELSIF reason_kept = '' OR length(reason_kept) > 500 THEN
+        RAISE EXCEPTION 'reason_missing: say why, in 1 to 500 characters; it is kept' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.status = 'active') THEN
+        RAISE EXCEPTION 'organization_suspended: downloads are off' USING ERRCODE = 'PT403';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+ALTER FUNCTION app.take_request(reason text) OWNER TO recording_download_requester;
 
 CREATE FUNCTION app.task_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -621,50 +726,94 @@ $$;
 
 ALTER FUNCTION public.remove_integration(org_id uuid, provider text, reason text) OWNER TO recording_integrator;
 
-CREATE FUNCTION public.request_recording_download(call_id uuid, reason text) RETURNS uuid
+CREATE FUNCTION public.request_recording_download(call_id uuid, reason text, format text DEFAULT NULL::text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    org    constant uuid := public.auth_org_id();
-    asker  constant uuid := public.auth_user_id();
-    why    constant text := btrim(coalesce(request_recording_download.reason, ''), E' \t\r\n');
+    who    record;
     call   record;
     lately record;
     made   uuid;
 BEGIN
-    IF org IS NULL OR asker IS NULL THEN
-        RAISE EXCEPTION 'not_signed_in: the token names no organisation, or no user' USING ERRCODE = 'insufficient_privilege';
-    ELSIF why = '' OR length(why) > 500 THEN
-        RAISE EXCEPTION 'reason_missing: say why, in 1 to 500 characters; it is kept' USING ERRCODE = 'invalid_parameter_value';
+    SELECT * INTO STRICT who FROM app.take_request(request_recording_download.reason);
+    IF request_recording_download.format NOT IN ('mp3', 'ogg', 'flac', 'wav') THEN
+        RAISE EXCEPTION 'format_unknown: mp3, ogg, flac or wav; or none, for the recording as it is stored'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT c.recording_status AS status, c.recording_sha256 AS sha256 INTO call
+    SELECT c.recording_status AS status, c.recording_sha256 AS sha256, c.recording_format AS stored_as INTO call
     FROM public.call_logs AS c WHERE c.id = request_recording_download.call_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'call_not_found: no such call' USING ERRCODE = 'PT404';
-    ELSIF call.status IN ('pending', 'processing') THEN
-        RAISE EXCEPTION 'recording_not_ready: the recording is still being stored' USING ERRCODE = 'PT409';
-    ELSIF call.status IS DISTINCT FROM 'completed' THEN
-        RAISE EXCEPTION 'recording_not_available: no recording of this call is stored' USING ERRCODE = 'PT409';
-    ELSIF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.status = 'active') THEN
-        RAISE EXCEPTION 'organization_suspended: downloads are off' USING ERRCODE = 'PT403';
-    END IF;
+    PERFORM app.refuse_unstored(FOUND, call.status);
     -- Requests at the same moment do not see one another and may pass the limit by as many as they are.
-    SELECT count(*) FILTER (WHERE d.requested_by = asker) AS by_user, count(*) AS by_all INTO lately
-    FROM public.recording_downloads AS d WHERE d.org_id = org AND d.created_at > now() - interval '1 minute';
+    SELECT count(*) FILTER (WHERE d.requested_by = who.asker) AS by_user, count(*) AS by_all INTO lately
+    FROM public.recording_downloads AS d
+    WHERE d.org_id = who.org_id AND d.kind = 'link' AND d.created_at > now() - interval '1 minute';
     IF lately.by_user >= 60 OR lately.by_all >= 600 THEN
         RAISE EXCEPTION 'too_many_downloads: at most 60 a minute for a user, 600 for an organisation'
             USING ERRCODE = 'PT429';
     END IF;
-    INSERT INTO public.recording_downloads AS d (org_id, call_id, requested_by, reason, sha256)
-    VALUES (org, request_recording_download.call_id, asker, why, call.sha256) RETURNING d.id INTO made;
+    INSERT INTO public.recording_downloads AS d (org_id, call_id, requested_by, reason, sha256, format)
+    VALUES (who.org_id, request_recording_download.call_id, who.asker, who.reason_kept, call.sha256,
+        nullif(request_recording_download.format, call.stored_as))
+    RETURNING d.id INTO made;
     PERFORM pg_notify('recording_upload_queue', '');
     RETURN made;
 END
 $$;
 
-ALTER FUNCTION public.request_recording_download(call_id uuid, reason text) OWNER TO recording_download_requester;
+ALTER FUNCTION public.request_recording_download(call_id uuid, reason text, format text) OWNER TO recording_download_requester;
+
+CREATE FUNCTION public.request_recording_export(call_ids uuid[] DEFAULT NULL::uuid[], reason text DEFAULT NULL::text, filter jsonb DEFAULT NULL::jsonb) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    who    record;
+    lately record;
+    wanted uuid[];
+    unfit  record;
+    made   uuid;
+BEGIN
+    SELECT * INTO STRICT who FROM app.take_request(request_recording_export.reason);
+    IF (request_recording_export.call_ids IS NULL) = (request_recording_export.filter IS NULL) THEN
+        RAISE EXCEPTION 'nothing_selected: give call_ids or filter, one of the two'
+            USING ERRCODE = 'invalid_parameter_value';
+    ELSIF request_recording_export.filter IS NOT NULL THEN
+        SELECT array_agg(found) INTO wanted FROM app.calls_found(request_recording_export.filter) AS found;
+    ELSE
+        SELECT array_agg(DISTINCT given) INTO wanted FROM unnest(request_recording_export.call_ids) AS given;
+    END IF;
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'nothing_found: no stored recording is among these' USING ERRCODE = 'PT404';
+    ELSIF cardinality(wanted) > 10000 THEN
+        RAISE EXCEPTION 'too_many_recordings: at most 10000 in an export; ask for fewer, several times'
+            USING ERRCODE = 'PT413';
+    END IF;
+    SELECT c.id IS NOT NULL AS found, c.recording_status AS status INTO unfit
+    FROM unnest(wanted) AS w (id) LEFT JOIN public.call_logs AS c ON c.org_id = who.org_id AND c.id = w.id
+    WHERE c.recording_status IS DISTINCT FROM 'completed' LIMIT 1;
+    IF FOUND THEN
+        PERFORM app.refuse_unstored(unfit.found, unfit.status);
+    END IF;
+    SELECT count(*) FILTER (WHERE e.requested_by = who.asker) AS by_user, count(*) AS by_all INTO lately
+    FROM public.recording_exports AS e WHERE e.org_id = who.org_id AND e.created_at > now() - interval '1 hour';
+    IF lately.by_user >= 20 OR lately.by_all >= 100 THEN
+        RAISE EXCEPTION 'too_many_exports: at most 20 an hour for a user, 100 for an organisation'
+            USING ERRCODE = 'PT429';
+    END IF;
+    INSERT INTO public.recording_exports AS e (org_id, requested_by, reason, recordings_total)
+    VALUES (who.org_id, who.asker, who.reason_kept, cardinality(wanted)) RETURNING e.id INTO made;
+    INSERT INTO public.recording_downloads (org_id, call_id, requested_by, reason, kind, export_id, sha256)
+    SELECT who.org_id, c.id, who.asker, who.reason_kept, 'export', made, c.recording_sha256
+    FROM public.call_logs AS c WHERE c.org_id = who.org_id AND c.id = ANY (wanted);
+    PERFORM pg_notify('recording_upload_queue', '');
+    RETURN made;
+END
+$$;
+
+ALTER FUNCTION public.request_recording_export(call_ids uuid[], reason text, filter jsonb) OWNER TO recording_download_requester;
 
 CREATE FUNCTION public.request_storage_sweep(org_id uuid, reason text) RETURNS timestamp with time zone
     LANGUAGE plpgsql SECURITY DEFINER
@@ -765,7 +914,8 @@ CREATE FUNCTION public.revoke_recording_download(id uuid, reason text) RETURNS t
     AS $$
 #variable_conflict use_column
 DECLARE
-    download record;
+    named  uuid;
+    status text;
 BEGIN
     IF coalesce(revoke_recording_download.reason, '') !~ '\S' OR length(revoke_recording_download.reason) > 500 THEN
         RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
@@ -773,14 +923,22 @@ BEGIN
     END IF;
     PERFORM set_config('app.named_upload_id', coalesce(revoke_recording_download.id::text, ''), true);
     PERFORM set_config('app.reason', btrim(revoke_recording_download.reason, E' \t\r\n'), true);
-    SELECT d.status INTO download FROM public.recording_downloads AS d
-    WHERE d.id = revoke_recording_download.id FOR UPDATE;
+    SELECT d.export_id INTO named FROM public.recording_downloads AS d WHERE d.id = revoke_recording_download.id;
+    named := coalesce(named, revoke_recording_download.id);
+    PERFORM set_config('app.named_upload_id', coalesce(named::text, ''), true);
+    -- The export's row first, as its worker takes them.
+    SELECT e.status INTO status FROM public.recording_exports AS e WHERE e.id = named FOR UPDATE;
+    IF NOT FOUND THEN
+        SELECT d.status INTO status FROM public.recording_downloads AS d WHERE d.id = named FOR UPDATE;
+    END IF;
     IF NOT FOUND THEN
         RETURN 'not_found';
-    ELSIF download.status NOT IN ('requested', 'ready') THEN
+    ELSIF status NOT IN ('requested', 'processing', 'ready') THEN
         RETURN 'already_over';
     END IF;
-    UPDATE public.recording_downloads AS d SET status = 'revoked' WHERE d.id = revoke_recording_download.id;
+    UPDATE public.recording_exports AS e SET status = 'revoked', lease_expires_at = NULL WHERE e.id = named;
+    UPDATE public.recording_downloads AS d SET status = 'revoked'
+    WHERE named IN (d.id, d.export_id) AND d.status IN ('requested', 'ready');
     RETURN 'revoked';
 END
 $$;
@@ -1100,10 +1258,13 @@ CREATE TABLE public.recording_downloads (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     error_code text,
     dispatched_until timestamp with time zone,
+    format text,
     CONSTRAINT recording_downloads_check CHECK (((kind = 'export'::text) = (export_id IS NOT NULL))),
     CONSTRAINT recording_downloads_check1 CHECK (((url IS NULL) OR ((status = 'ready'::text) AND (expires_at IS NOT NULL)))),
     CONSTRAINT recording_downloads_check2 CHECK (((status = 'failed'::text) = (error_code IS NOT NULL))),
     CONSTRAINT recording_downloads_check3 CHECK (((status <> 'ready'::text) OR (url IS NOT NULL))),
+    CONSTRAINT recording_downloads_check4 CHECK (((kind = 'export'::text) = (export_id IS NOT NULL))),
+    CONSTRAINT recording_downloads_format_check CHECK ((format = ANY (ARRAY['mp3'::text, 'ogg'::text, 'flac'::text, 'wav'::text]))),
     CONSTRAINT recording_downloads_kind_check CHECK ((kind = ANY (ARRAY['link'::text, 'export'::text]))),
     CONSTRAINT recording_downloads_reason_check CHECK ((btrim(reason) <> ''::text)),
     CONSTRAINT recording_downloads_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
@@ -1113,6 +1274,63 @@ CREATE TABLE public.recording_downloads (
 ALTER TABLE ONLY public.recording_downloads FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.recording_downloads OWNER TO recordings_owner;
+
+CREATE TABLE public.recording_exports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    org_id uuid NOT NULL,
+    requested_by uuid NOT NULL,
+    reason text NOT NULL,
+    status text DEFAULT 'requested'::text NOT NULL,
+    recordings_total integer NOT NULL,
+    recordings_done integer DEFAULT 0 NOT NULL,
+    size_bytes bigint,
+    sha256 text,
+    object_key text,
+    expires_at timestamp with time zone,
+    error_code text,
+    attempt integer DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    dispatched_until timestamp with time zone,
+    lease_expires_at timestamp with time zone,
+    worker text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT recording_exports_attempt_check CHECK ((attempt >= 0)),
+    CONSTRAINT recording_exports_check CHECK (((recordings_done >= 0) AND (recordings_done <= recordings_total))),
+    CONSTRAINT recording_exports_check1 CHECK (((status = 'processing'::text) = (lease_expires_at IS NOT NULL))),
+    CONSTRAINT recording_exports_check2 CHECK (((status = 'failed'::text) = (error_code IS NOT NULL))),
+    CONSTRAINT recording_exports_check3 CHECK (((status <> 'ready'::text) OR ((object_key IS NOT NULL) AND (sha256 IS NOT NULL) AND (size_bytes IS NOT NULL) AND (expires_at IS NOT NULL)))),
+    CONSTRAINT recording_exports_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT recording_exports_reason_check CHECK ((btrim(reason) <> ''::text)),
+    CONSTRAINT recording_exports_recordings_total_check CHECK (((recordings_total >= 1) AND (recordings_total <= 10000))),
+    CONSTRAINT recording_exports_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT recording_exports_size_bytes_check CHECK ((size_bytes > 0)),
+    CONSTRAINT recording_exports_status_check CHECK ((status = ANY (ARRAY['requested'::text, 'processing'::text, 'ready'::text, 'failed'::text, 'revoked'::text, 'expired'::text])))
+);
+
+ALTER TABLE ONLY public.recording_exports FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.recording_exports OWNER TO recordings_owner;
+
+CREATE TABLE public.recording_renditions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    org_id uuid NOT NULL,
+    call_id uuid NOT NULL,
+    upload_id uuid NOT NULL,
+    format text NOT NULL,
+    object_key text NOT NULL,
+    size_bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    source_sha256 text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT recording_renditions_format_check CHECK ((format = ANY (ARRAY['mp3'::text, 'ogg'::text, 'flac'::text, 'wav'::text]))),
+    CONSTRAINT recording_renditions_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT recording_renditions_size_bytes_check CHECK ((size_bytes > 0)),
+    CONSTRAINT recording_renditions_source_sha256_check CHECK ((source_sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+ALTER TABLE ONLY public.recording_renditions FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.recording_renditions OWNER TO recordings_owner;
 
 CREATE TABLE public.recording_upload_metrics (
     id bigint NOT NULL,
@@ -1258,6 +1476,18 @@ ALTER TABLE ONLY public.organizations
 ALTER TABLE ONLY public.recording_downloads
     ADD CONSTRAINT recording_downloads_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.recording_exports
+    ADD CONSTRAINT recording_exports_org_id_id_key UNIQUE (org_id, id);
+
+ALTER TABLE ONLY public.recording_exports
+    ADD CONSTRAINT recording_exports_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.recording_renditions
+    ADD CONSTRAINT recording_renditions_org_id_upload_id_format_key UNIQUE (org_id, upload_id, format);
+
+ALTER TABLE ONLY public.recording_renditions
+    ADD CONSTRAINT recording_renditions_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.recording_upload_metrics
     ADD CONSTRAINT recording_upload_metrics_org_id_upload_id_attempt_key UNIQUE (org_id, upload_id, attempt);
 
@@ -1301,15 +1531,33 @@ CREATE INDEX knowledge_base_org_id ON public.knowledge_base USING btree (org_id)
 
 CREATE INDEX recording_downloads_call ON public.recording_downloads USING btree (call_id, org_id);
 
-CREATE INDEX recording_downloads_created_at ON public.recording_downloads USING btree (org_id, created_at);
+CREATE INDEX recording_downloads_created_at ON public.recording_downloads USING btree (org_id, created_at) WHERE (kind = 'link'::text);
 
 CREATE INDEX recording_downloads_ending ON public.recording_downloads USING btree (expires_at) WHERE (status = 'ready'::text);
 
+CREATE INDEX recording_downloads_export ON public.recording_downloads USING btree (org_id, export_id, id) WHERE (export_id IS NOT NULL);
+
 CREATE INDEX recording_downloads_newest ON public.recording_downloads USING btree (created_at DESC, id);
+
+CREATE INDEX recording_downloads_of_export ON public.recording_downloads USING btree (export_id) WHERE (export_id IS NOT NULL);
 
 CREATE INDEX recording_downloads_requested_by ON public.recording_downloads USING btree (org_id, requested_by, created_at DESC);
 
-CREATE INDEX recording_downloads_waiting ON public.recording_downloads USING btree (created_at) WHERE (status = 'requested'::text);
+CREATE INDEX recording_downloads_waiting ON public.recording_downloads USING btree (created_at) WHERE ((status = 'requested'::text) AND (kind = 'link'::text));
+
+CREATE INDEX recording_exports_created_at ON public.recording_exports USING btree (org_id, created_at);
+
+CREATE INDEX recording_exports_ending ON public.recording_exports USING btree (expires_at) WHERE (status = 'ready'::text);
+
+CREATE INDEX recording_exports_left ON public.recording_exports USING btree (org_id) WHERE ((object_key IS NOT NULL) AND (status = ANY (ARRAY['failed'::text, 'revoked'::text, 'expired'::text])));
+
+CREATE INDEX recording_exports_requested_by ON public.recording_exports USING btree (org_id, requested_by, created_at DESC);
+
+CREATE INDEX recording_exports_waiting ON public.recording_exports USING btree (created_at) WHERE (status = ANY (ARRAY['requested'::text, 'processing'::text]));
+
+CREATE INDEX recording_renditions_call ON public.recording_renditions USING btree (org_id, call_id);
+
+CREATE INDEX recording_renditions_object ON public.recording_renditions USING btree (org_id, object_key COLLATE "C");
 
 CREATE INDEX recording_upload_metrics_call ON public.recording_upload_metrics USING btree (org_id, call_id);
 
@@ -1337,9 +1585,15 @@ CREATE TRIGGER blank_link BEFORE UPDATE ON public.recording_downloads FOR EACH R
 
 CREATE TRIGGER over_is_over BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> old.status) AND ((new.status = 'requested'::text) OR (old.status <> ALL (ARRAY['requested'::text, 'ready'::text]))))) EXECUTE FUNCTION app.refuse_change();
 
-CREATE TRIGGER record_change AFTER UPDATE ON public.recording_downloads FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION app.record_download();
+CREATE TRIGGER over_is_over BEFORE UPDATE ON public.recording_exports FOR EACH ROW WHEN (((new.status <> old.status) AND ((old.status = ANY (ARRAY['failed'::text, 'revoked'::text, 'expired'::text])) OR ((old.status = 'ready'::text) AND (new.status = ANY (ARRAY['requested'::text, 'processing'::text, 'failed'::text])))))) EXECUTE FUNCTION app.refuse_change();
+
+CREATE TRIGGER record_change AFTER UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (new.kind = 'link'::text))) EXECUTE FUNCTION app.record_download();
+
+CREATE TRIGGER record_change AFTER UPDATE ON public.recording_exports FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) OR (old.recordings_done <> new.recordings_done))) EXECUTE FUNCTION app.record_export();
 
 CREATE TRIGGER record_request AFTER INSERT ON public.recording_downloads FOR EACH ROW EXECUTE FUNCTION app.record_download();
+
+CREATE TRIGGER record_request AFTER INSERT ON public.recording_exports FOR EACH ROW EXECUTE FUNCTION app.record_export();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.agents FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
@@ -1356,6 +1610,10 @@ CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.knowledge_base FOR EACH
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.leads FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
+
+CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.recording_exports FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
+
+CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.recording_renditions FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.recording_upload_metrics FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
@@ -1420,7 +1678,22 @@ ALTER TABLE ONLY public.recording_downloads
     ADD CONSTRAINT recording_downloads_org_id_call_id_fkey FOREIGN KEY (org_id, call_id) REFERENCES public.call_logs(org_id, id);
 
 ALTER TABLE ONLY public.recording_downloads
+    ADD CONSTRAINT recording_downloads_org_id_export_id_fkey FOREIGN KEY (org_id, export_id) REFERENCES public.recording_exports(org_id, id);
+
+ALTER TABLE ONLY public.recording_downloads
     ADD CONSTRAINT recording_downloads_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.recording_exports
+    ADD CONSTRAINT recording_exports_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.recording_renditions
+    ADD CONSTRAINT recording_renditions_org_id_call_id_fkey FOREIGN KEY (org_id, call_id) REFERENCES public.call_logs(org_id, id);
+
+ALTER TABLE ONLY public.recording_renditions
+    ADD CONSTRAINT recording_renditions_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.recording_renditions
+    ADD CONSTRAINT recording_renditions_org_id_upload_id_fkey FOREIGN KEY (org_id, upload_id) REFERENCES public.recording_upload_queue(org_id, id);
 
 ALTER TABLE ONLY public.recording_upload_metrics
     ADD CONSTRAINT recording_upload_metrics_org_id_call_id_fkey FOREIGN KEY (org_id, call_id) REFERENCES public.call_logs(org_id, id);
@@ -1483,7 +1756,11 @@ CREATE POLICY asked ON public.organizations FOR SELECT TO recording_download_req
 
 CREATE POLICY asked ON public.recording_downloads FOR SELECT TO recording_download_requester USING ((org_id = ( SELECT public.auth_org_id() AS auth_org_id)));
 
+CREATE POLICY asked ON public.recording_exports FOR SELECT TO recording_download_requester USING ((org_id = ( SELECT public.auth_org_id() AS auth_org_id)));
+
 CREATE POLICY asked_insert ON public.recording_downloads FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT public.auth_org_id() AS auth_org_id)) AND (requested_by = ( SELECT public.auth_user_id() AS auth_user_id))));
+
+CREATE POLICY asked_insert ON public.recording_exports FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT public.auth_org_id() AS auth_org_id)) AND (requested_by = ( SELECT public.auth_user_id() AS auth_user_id))));
 
 ALTER TABLE public.audit_log ENABLE ROW LEVEL SECURITY;
 
@@ -1491,9 +1768,13 @@ ALTER TABLE public.call_logs ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY clock ON public.recording_downloads FOR SELECT TO recording_dispatcher USING (true);
 
+CREATE POLICY clock ON public.recording_exports FOR SELECT TO recording_dispatcher USING (true);
+
 CREATE POLICY clock_change ON public.recording_downloads FOR UPDATE TO recording_dispatcher USING ((status <> 'revoked'::text)) WITH CHECK ((status <> 'revoked'::text));
 
-CREATE POLICY download_trail ON public.audit_log FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['download_requested'::text, 'download_ready'::text, 'download_failed'::text, 'download_expired'::text, 'download_revoked'::text]))));
+CREATE POLICY clock_change ON public.recording_exports FOR UPDATE TO recording_dispatcher USING ((status <> 'revoked'::text)) WITH CHECK ((status <> 'revoked'::text));
+
+CREATE POLICY download_trail ON public.audit_log FOR INSERT TO recording_download_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['download_requested'::text, 'download_ready'::text, 'download_failed'::text, 'download_expired'::text, 'download_revoked'::text, 'export_requested'::text, 'export_ready'::text, 'export_failed'::text, 'export_expired'::text, 'export_revoked'::text]))));
 
 CREATE POLICY enqueued_organization ON public.call_logs TO recording_enqueuer USING ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id))) WITH CHECK ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id)));
 
@@ -1511,6 +1792,10 @@ CREATE POLICY granted_organization ON public.integrations FOR SELECT TO recordin
 
 CREATE POLICY granted_organization ON public.recording_downloads TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
+CREATE POLICY granted_organization ON public.recording_exports TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
+
+CREATE POLICY granted_organization ON public.recording_renditions TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
+
 CREATE POLICY granted_organization ON public.recording_upload_metrics TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
 CREATE POLICY granted_organization ON public.recording_upload_queue TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
@@ -1523,7 +1808,9 @@ ALTER TABLE public.knowledge_base ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY named_download ON public.recording_downloads TO recording_operator_actions USING ((id = ( SELECT app.named_upload_id() AS named_upload_id))) WITH CHECK ((id = ( SELECT app.named_upload_id() AS named_upload_id)));
+CREATE POLICY named_download ON public.recording_downloads TO recording_operator_actions USING (((( SELECT app.named_upload_id() AS named_upload_id) = id) OR (( SELECT app.named_upload_id() AS named_upload_id) = export_id))) WITH CHECK (((( SELECT app.named_upload_id() AS named_upload_id) = id) OR (( SELECT app.named_upload_id() AS named_upload_id) = export_id)));
+
+CREATE POLICY named_export ON public.recording_exports TO recording_operator_actions USING ((id = ( SELECT app.named_upload_id() AS named_upload_id))) WITH CHECK ((id = ( SELECT app.named_upload_id() AS named_upload_id)));
 
 CREATE POLICY named_organization ON public.audit_log FOR INSERT TO recording_sweep_requester WITH CHECK (((org_id = ( SELECT app.named_org_id() AS named_org_id)) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text)));
 
@@ -1561,6 +1848,8 @@ CREATE POLICY operators_read ON public.organizations FOR SELECT TO recording_ops
 
 CREATE POLICY operators_read ON public.recording_downloads FOR SELECT TO recording_ops USING (true);
 
+CREATE POLICY operators_read ON public.recording_exports FOR SELECT TO recording_ops USING (true);
+
 CREATE POLICY operators_read ON public.recording_upload_metrics FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON public.recording_upload_queue FOR SELECT TO recording_ops USING (true);
@@ -1591,7 +1880,13 @@ CREATE POLICY own_organization ON public.recording_upload_queue FOR SELECT TO au
 
 CREATE POLICY own_request ON public.recording_downloads FOR SELECT TO authenticated USING (((org_id = ( SELECT public.auth_org_id() AS auth_org_id)) AND (requested_by = ( SELECT public.auth_user_id() AS auth_user_id))));
 
+CREATE POLICY own_request ON public.recording_exports FOR SELECT TO authenticated USING (((org_id = ( SELECT public.auth_org_id() AS auth_org_id)) AND (requested_by = ( SELECT public.auth_user_id() AS auth_user_id))));
+
 ALTER TABLE public.recording_downloads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.recording_exports ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.recording_renditions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.recording_upload_metrics ENABLE ROW LEVEL SECURITY;
 
@@ -1631,6 +1926,8 @@ GRANT USAGE ON SCHEMA public TO recording_download_requester;
 
 REVOKE ALL ON FUNCTION app.blank_link() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION app.calls_found(filter jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.enqueue_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
 
@@ -1654,11 +1951,16 @@ REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason t
 REVOKE ALL ON FUNCTION app.record_download() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.record_download() TO recordings_owner;
 
+REVOKE ALL ON FUNCTION app.record_export() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.record_export() TO recordings_owner;
+
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_unsealed(sealed bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.refuse_unstored(is_found boolean, status text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.report_refused_grant(worker text, task text, message_id uuid, org_id uuid, upload_id uuid, seen text) TO recording_worker;
@@ -1672,6 +1974,8 @@ GRANT ALL ON FUNCTION app.seal_key_id(sealed bytea) TO recording_integrator;
 REVOKE ALL ON FUNCTION app.seconds_ago(s double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.take_failed_upload(named uuid, reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.take_request(reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.task_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.task_org_id() TO recording_worker;
@@ -1701,8 +2005,11 @@ GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provi
 REVOKE ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) TO recording_ops;
 
-REVOKE ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text) TO authenticated;
+REVOKE ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text, format text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_recording_download(call_id uuid, reason text, format text) TO authenticated;
+
+REVOKE ALL ON FUNCTION public.request_recording_export(call_ids uuid[], reason text, filter jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.request_recording_export(call_ids uuid[], reason text, filter jsonb) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.request_storage_sweep(org_id uuid, reason text) TO recording_ops;
@@ -1837,18 +2144,25 @@ GRANT SELECT(provider_call_id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(provider_call_id),INSERT(provider_call_id) ON TABLE public.call_logs TO recording_enqueuer;
 
 GRANT SELECT(agent_id),INSERT(agent_id),UPDATE(agent_id) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(agent_id) ON TABLE public.call_logs TO recording_download_requester;
+
+GRANT SELECT(lead_id) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(direction),INSERT(direction),UPDATE(direction) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(direction) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(from_number),INSERT(from_number),UPDATE(from_number) ON TABLE public.call_logs TO recording_enqueuer;
 
 GRANT SELECT(to_number),INSERT(to_number),UPDATE(to_number) ON TABLE public.call_logs TO recording_enqueuer;
 
 GRANT SELECT(started_at),INSERT(started_at),UPDATE(started_at) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(started_at) ON TABLE public.call_logs TO recording_download_requester;
+GRANT SELECT(started_at) ON TABLE public.call_logs TO recording_worker;
 
 GRANT SELECT(ended_at),INSERT(ended_at),UPDATE(ended_at) ON TABLE public.call_logs TO recording_enqueuer;
 
 GRANT SELECT(duration_s),INSERT(duration_s),UPDATE(duration_s) ON TABLE public.call_logs TO recording_enqueuer;
+GRANT SELECT(duration_s) ON TABLE public.call_logs TO recording_worker;
 
 GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(recording_status),INSERT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_enqueuer;
@@ -1858,6 +2172,7 @@ GRANT SELECT(recording_status) ON TABLE public.call_logs TO recording_download_r
 GRANT SELECT(recording_key),UPDATE(recording_key) ON TABLE public.call_logs TO recording_worker;
 
 GRANT SELECT(recording_format),UPDATE(recording_format) ON TABLE public.call_logs TO recording_worker;
+GRANT SELECT(recording_format) ON TABLE public.call_logs TO recording_download_requester;
 
 GRANT SELECT(recording_size_bytes),UPDATE(recording_size_bytes) ON TABLE public.call_logs TO recording_worker;
 
@@ -1972,8 +2287,13 @@ GRANT SELECT(reason) ON TABLE public.recording_downloads TO recording_ops;
 
 GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_ops;
+GRANT SELECT(kind),INSERT(kind) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_dispatcher;
 
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_ops;
+GRANT INSERT(export_id) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_operator_actions;
 
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_dispatcher;
@@ -1987,7 +2307,7 @@ GRANT SELECT(expires_at) ON TABLE public.recording_downloads TO recording_dispat
 GRANT SELECT(expires_at) ON TABLE public.recording_downloads TO recording_ops;
 
 GRANT INSERT(sha256) ON TABLE public.recording_downloads TO recording_download_requester;
-GRANT UPDATE(sha256) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(sha256),UPDATE(sha256) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(sha256) ON TABLE public.recording_downloads TO recording_ops;
 
 GRANT SELECT(created_at) ON TABLE public.recording_downloads TO recording_download_requester;
@@ -1998,8 +2318,111 @@ GRANT UPDATE(error_code) ON TABLE public.recording_downloads TO recording_worker
 GRANT UPDATE(error_code) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(error_code) ON TABLE public.recording_downloads TO recording_ops;
 
-GRANT SELECT(dispatched_until) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_downloads TO recording_dispatcher;
+
+GRANT INSERT(format) ON TABLE public.recording_downloads TO recording_download_requester;
+GRANT SELECT(format) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(format) ON TABLE public.recording_downloads TO recording_dispatcher;
+GRANT SELECT(format) ON TABLE public.recording_downloads TO recording_ops;
+
+GRANT SELECT(id) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(id) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(id) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(id) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(id) ON TABLE public.recording_exports TO recording_ops;
+GRANT SELECT(id) ON TABLE public.recording_exports TO recording_operator_actions;
+
+GRANT SELECT(org_id) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(org_id) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(org_id) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(org_id) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(requested_by) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(requested_by),INSERT(requested_by) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(requested_by) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(reason) ON TABLE public.recording_exports TO authenticated;
+GRANT INSERT(reason) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(reason) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(status) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(status) ON TABLE public.recording_exports TO recording_ops;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_exports TO recording_operator_actions;
+
+GRANT SELECT(recordings_total) ON TABLE public.recording_exports TO authenticated;
+GRANT INSERT(recordings_total) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(recordings_total) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(recordings_total) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(recordings_done) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(recordings_done),UPDATE(recordings_done) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(recordings_done) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(size_bytes) ON TABLE public.recording_exports TO authenticated;
+GRANT UPDATE(size_bytes) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(size_bytes) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(sha256) ON TABLE public.recording_exports TO authenticated;
+GRANT UPDATE(sha256) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(sha256) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(object_key),UPDATE(object_key) ON TABLE public.recording_exports TO recording_worker;
+
+GRANT SELECT(expires_at) ON TABLE public.recording_exports TO authenticated;
+GRANT UPDATE(expires_at) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(expires_at) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(expires_at) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(error_code) ON TABLE public.recording_exports TO authenticated;
+GRANT UPDATE(error_code) ON TABLE public.recording_exports TO recording_worker;
+GRANT UPDATE(error_code) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(error_code) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(attempt),UPDATE(attempt) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(attempt) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(failures),UPDATE(failures) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(failures) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(failures) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_exports TO recording_dispatcher;
+
+GRANT SELECT(lease_expires_at),UPDATE(lease_expires_at) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(lease_expires_at),UPDATE(lease_expires_at) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(lease_expires_at) ON TABLE public.recording_exports TO recording_ops;
+GRANT UPDATE(lease_expires_at) ON TABLE public.recording_exports TO recording_operator_actions;
+
+GRANT UPDATE(worker) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(worker) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT(created_at) ON TABLE public.recording_exports TO authenticated;
+GRANT SELECT(created_at) ON TABLE public.recording_exports TO recording_download_requester;
+GRANT SELECT(created_at) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(created_at) ON TABLE public.recording_exports TO recording_dispatcher;
+GRANT SELECT(created_at) ON TABLE public.recording_exports TO recording_ops;
+
+GRANT SELECT,DELETE ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(org_id) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(call_id) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(upload_id) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(format) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(object_key) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(size_bytes) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(sha256) ON TABLE public.recording_renditions TO recording_worker;
+
+GRANT INSERT(source_sha256) ON TABLE public.recording_renditions TO recording_worker;
 
 GRANT SELECT ON TABLE public.recording_upload_metrics TO authenticated;
 GRANT SELECT,INSERT ON TABLE public.recording_upload_metrics TO recording_worker;

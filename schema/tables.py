@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.columns import Base, now, of_call, of_upload, org_id_column, row_id
 from schema.machinery import GrantKeyRow, StorageFinding, SweepRow  # noqa: F401 - the rest of the metadata
-from schema.trail import AuditLog, RecordingDownload  # noqa: F401 - and what leaves
+from schema.trail import AuditLog, RecordingDownload, RecordingExport, RecordingRendition  # noqa: F401 - and what leaves
 
 
 class Organization(Base):

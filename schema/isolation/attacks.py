@@ -104,6 +104,12 @@ def _by_insert(stage: _Stage) -> Iterator[Cell]:
         if taken := _TAKEN_ELSEWHERE.get(table.name):
             insert = stage.cast.own.insert(table.name, {**table.example, **_filled(stage, taken)})
             yield _cell(stage, logins.WORKER, table.name, "INSERT beside the other's", insert, NO_SUCH_PARENT, _ALIKE)
+    of_export = {"kind": "'export'", "export_id": "'{other_export}'"}
+    for role_name in (ADMINISTRATOR, roles.ASKER):
+        downloads = next(table for table in TABLES if table.name == "public.recording_downloads")
+        insert = stage.cast.own.insert(downloads.name, {**downloads.example, **_filled(stage, of_export)})
+        operation = "INSERT into the other's export"
+        yield _cell(stage, role_name, downloads.name, operation, insert, NO_SUCH_PARENT, _PARENT)
     for role_name, traces in _FALSE_TRACES.items():
         for false, trace in traces:
             insert = stage.cast.own.insert("public.audit_log", _filled(stage, trace))

@@ -125,6 +125,50 @@ def _ask(name: str, expected: Outcome, call: str = "own_call", reason: str = "r"
     return Effect("public.request_recording_download", name, _ASK % (call, reason), expected, table, where, context)
 
 
+_EXPORT = "SELECT public.request_recording_export(%s, reason => 'r')"
+_EXPORTED = "export_id IS NOT NULL AND reason = 'r'"
+_OTHERS_TOO = "ARRAY['{own_call}', '{other_call}']::uuid[]"
+
+
+def _export(name: str, expected: Outcome, what: str, table: str = "", where: str = "") -> Effect:
+    return Effect("public.request_recording_export", name, _EXPORT % what, expected, table, where)
+
+
+_EXPORTS = (
+    _export("call", _OWN, "ARRAY['{own_call}'::uuid]", "public.recording_exports", "reason = 'r'"),
+    _export("call, and a row for each recording", _OWN, "ARRAY['{own_call}'::uuid]", _SENT, _EXPORTED),
+    _export("call by a filter", _OWN, "filter => '{{}}'", _SENT, _EXPORTED),
+    _export("call by a filter of the other's", Refused("PT404"), """filter => '{{"agent_id": "{other_agent}"}}'"""),
+    _export("call by a filter that is none", _MISTAKE, """filter => '{{"org_id": "{other_org}"}}'"""),
+    _export("call with the other's among them", Refused("PT404"), _OTHERS_TOO),
+    _export("call with what is not stored among them", Refused("PT409"), _OTHERS_TOO.replace("other", "own_spare")),
+    _export("call for nothing", _MISTAKE, "NULL"),
+    _export(
+        "call, and its trace", _OWN, "ARRAY['{own_call}'::uuid]", _TRAIL, "action = 'export_requested' AND reason = 'r'"
+    ),
+    _export(
+        "call, and the trace of each recording",
+        _OWN,
+        "ARRAY['{own_call}'::uuid]",
+        _TRAIL,
+        "action = 'download_requested' AND detail ? 'export_id'",
+    ),
+    Effect(
+        "public.request_recording_export",
+        "call without a reason",
+        _EXPORT.replace("'r'", "' '") % "ARRAY['{own_call}'::uuid]",
+        _MISTAKE,
+    ),
+    _ops(
+        "revoke_recording_download",
+        "call for an export",
+        _OWN,
+        "public.recording_exports",
+        "status = 'revoked'",
+        "SELECT public.revoke_recording_download('{own_export}', 'r')",
+    ),
+)
+
 _DOWNLOADS = (
     _ask("call for a recording that is stored", _OWN),
     _ask("call for the other's", Refused("PT404"), "other_call"),
@@ -230,6 +274,7 @@ EFFECTS = (
     *_REPAIRED,
     *_CREDENTIALS,
     *_DOWNLOADS,
+    *_EXPORTS,
     Effect("app.report_refused_grant", "call in another's name", _REFUSAL, NOTHING, _TRAIL, _BY_REFUSAL, "forged"),
     Effect("app.report_refused_grant", "call, and its trace", _REFUSAL + _REFUSED, _OWN, context="forged"),
     Effect("app.report_refused_grant", "call with a good grant", _REFUSAL + _REFUSED, NOTHING),

@@ -18,6 +18,15 @@ _DONE = {
 _ASSISTANT = {"provider": "'vapi'", "provider_agent_id": "'assistant'"}
 _FAILURE = {**_CALL, "error_code": "'source_gone'", "error_message": "'gone'"}
 _DOWNLOAD = {**_CALL, "reason": "'a patient asked'"}
+_EXPORT = {"org_id": "'{org}'", "reason": "'a patient asked'", "recordings_total": "1"}
+_RENDITION = {
+    **_CALL,
+    "upload_id": "'{completed}'",
+    "object_key": "'{org}/recording.mp3'",
+    "size_bytes": "1",
+    "sha256": "repeat('b', 64)",
+    "source_sha256": "repeat('a', 64)",
+}
 # Of a moment ago, for an announcement counts from the next transaction on.
 _TRACE = {
     "org_id": "'{org}'",
@@ -180,6 +189,22 @@ TABLES = (
         example={**_DOWNLOAD, "requested_by": "'{user}'"},
         changes={"reason": "'changed'", "status": "'expired'"},
         parents={"call_id": "call"},
+    ),
+    Table(
+        name="public.recording_exports",
+        rows=(
+            {**_EXPORT, "id": "'{export}'", "requested_by": "'{user}'"},
+            {**_EXPORT, "id": "'{colleagues_export}'", "requested_by": "'{colleague}'"},
+        ),
+        example={**_EXPORT, "requested_by": "'{user}'"},
+        changes={"reason": "'changed'", "status": "'expired'"},
+    ),
+    Table(
+        name="public.recording_renditions",
+        rows=({**_RENDITION, "id": "'{rendition}'", "format": "'mp3'"},),
+        example={**_RENDITION, "format": "'ogg'"},
+        changes={"size_bytes": "2"},
+        parents={"call_id": "call", "upload_id": "completed"},
     ),
     Table(
         name="public.audit_log",

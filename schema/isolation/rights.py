@@ -85,7 +85,8 @@ ROLES = (
         name=roles.USER,
         proof=CLAIMS,
         why="a user reads their own organisation, and edits agents, leads, knowledge and the inbound agent only",
-        reaches={"public.recording_downloads": Reach(sees=1)},  # a link is for the one who asked for it
+        # A link is for the one who asked for it.
+        reaches={"public.recording_downloads": Reach(sees=1), "public.recording_exports": Reach(sees=1)},
     ),
     Role(name=roles.ANONYMOUS, why="who is not signed in has no business with any table"),
     Role(
@@ -127,6 +128,7 @@ ROLES = (
             "public.failed_recording_uploads": Reach(sees=1),
             "public.call_logs": Reach(sees=1),
             "public.recording_downloads": Reach(sees=0),  # it may, of the one that revoke names
+            "public.recording_exports": Reach(sees=0),
             "public.audit_log": Reach(
                 row={
                     "org_id": "'{org}'",
@@ -173,7 +175,7 @@ ROLES = (
     Role(
         name=roles.ASKER,
         proof=CLAIMS,
-        why="the owner of request_recording_download() sees what the user sees, and asks in their name",
+        why="the owner of request_recording_download() and _export() sees what the user sees, and asks in their name",
         reaches={
             "public.organizations": Reach(rest=False),
             "public.audit_log": Reach(scope="none"),  # the trigger names the organisation

@@ -63,7 +63,9 @@ DEFINER_FUNCTIONS: Mapping[str, str] = {
     "public.discard_failed_upload": ACTIONS,
     "public.request_storage_sweep": REQUESTER,
     "public.request_recording_download": ASKER,
+    "public.request_recording_export": ASKER,
     "app.record_download": ASKER,
+    "app.record_export": ASKER,
     "public.revoke_recording_download": ACTIONS,
     "public.set_integration": INTEGRATOR,
     "public.announce_integration": INTEGRATOR,
@@ -79,6 +81,7 @@ REFERENCES: Mapping[str, str] = {
     "upload_id": "public.recording_upload_queue",
     "agent_id": "public.agents",
     "lead_id": "public.leads",
+    "export_id": "public.recording_exports",
 }
 """Columns of these names are foreign keys wherever they stand, but for those below."""
 
@@ -114,19 +117,19 @@ _UNSETTLED = "(status = ANY (ARRAY['pending'::text, 'processing'::text]))"
 _ORG_OF_NAMED = f"(org_id = ( SELECT q.org_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
 _CALL_OF_NAMED = f"(id = ( SELECT q.call_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
 
+_IN_PERSON = f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
+_SENT = ("requested", "ready", "failed", "expired", "revoked")
+_SENDING = ", ".join(f"'{what}_{step}'::text" for what in ("download", "export") for step in _SENT)
+
 POLICIES: Mapping[tuple[str, str, str], str] = {
     # Narrower than the organisation.
-    (USER, "public.recording_downloads", "SELECT"): (
-        f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
-    ),
+    (USER, "public.recording_downloads", "SELECT"): _IN_PERSON,
+    (USER, "public.recording_exports", "SELECT"): _IN_PERSON,
     (ASKER, "public.organizations", "SELECT"): f"(id = {one('public.auth_org_id')})",
-    (ASKER, "public.recording_downloads", "INSERT"): (
-        f"((org_id = {one('public.auth_org_id')}) AND (requested_by = {one('public.auth_user_id')}))"
-    ),
+    (ASKER, "public.recording_downloads", "INSERT"): _IN_PERSON,
+    (ASKER, "public.recording_exports", "INSERT"): _IN_PERSON,
     (ASKER, "public.audit_log", "INSERT"): (
-        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = ANY (ARRAY["
-        "'download_requested'::text, 'download_ready'::text, 'download_failed'::text, 'download_expired'::text, "
-        "'download_revoked'::text])))"
+        f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = ANY (ARRAY[{_SENDING}])))"
     ),
     (REQUESTER, "public.audit_log", "INSERT"): (
         f"((org_id = {one('app.named_org_id')}) AND (actor = SESSION_USER) AND (action = 'sweep_requested'::text))"
@@ -145,7 +148,8 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (ACTIONS, "public.failed_recording_uploads", "SELECT"): f"(({_NAMED} = id) OR ({_NAMED} = upload_id))",
     (ACTIONS, "public.failed_recording_uploads", "UPDATE"): f"(upload_id = {_NAMED})",
     (ACTIONS, "public.call_logs", "ALL"): _CALL_OF_NAMED,
-    (ACTIONS, "public.recording_downloads", "ALL"): f"(id = {_NAMED})",
+    (ACTIONS, "public.recording_downloads", "ALL"): f"(({_NAMED} = id) OR ({_NAMED} = export_id))",
+    (ACTIONS, "public.recording_exports", "ALL"): f"(id = {_NAMED})",
     (ACTIONS, "public.audit_log", "INSERT"): (
         f"((subject_id = {_NAMED}) AND (actor = SESSION_USER) "
         "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND " + _ORG_OF_NAMED + ")"
@@ -156,6 +160,8 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (DISPATCHER, "public.recording_upload_queue", "UPDATE"): _UNSETTLED,
     (DISPATCHER, "public.recording_downloads", "SELECT"): "true",
     (DISPATCHER, "public.recording_downloads", "UPDATE"): "(status <> 'revoked'::text)",
+    (DISPATCHER, "public.recording_exports", "SELECT"): "true",
+    (DISPATCHER, "public.recording_exports", "UPDATE"): "(status <> 'revoked'::text)",
     (DISPATCHER, "app.sweeps", "SELECT"): "true",
     (DISPATCHER, "app.sweeps", "INSERT"): "true",
     (DISPATCHER, "app.sweeps", "UPDATE"): "true",
@@ -166,6 +172,7 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (OPERATOR, "public.integrations", "SELECT"): "true",
     (OPERATOR, "public.audit_log", "SELECT"): "true",
     (OPERATOR, "public.recording_downloads", "SELECT"): "true",
+    (OPERATOR, "public.recording_exports", "SELECT"): "true",
     (OPERATOR, "app.sweeps", "SELECT"): "true",
     (OPERATOR, "app.storage_findings", "SELECT"): "true",
     # No organisation's data.

@@ -37,12 +37,16 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.failed_recording_uploads": "SELECT",
         "public.recording_upload_metrics": "SELECT",
         "public.recording_downloads": "SELECT",
+        "public.recording_exports": (
+            "SELECT(id org_id requested_by reason status recordings_total recordings_done size_bytes sha256 expires_at "
+            "error_code created_at)"
+        ),
     },
     WORKER: {
         "public.integrations": "SELECT(id org_id provider sealed_credentials)",
         "public.call_logs": (
             "SELECT(id org_id provider provider_call_id recording_status recording_key recording_format "
-            "recording_size_bytes recording_sha256 recording_uploaded_at legal_hold) "
+            "recording_size_bytes recording_sha256 recording_uploaded_at legal_hold started_at duration_s) "
             "UPDATE(recording_status recording_key recording_format recording_size_bytes recording_sha256 "
             "recording_uploaded_at)"
         ),
@@ -56,7 +60,17 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         ),
         "public.recording_upload_metrics": "SELECT INSERT",
         "public.recording_downloads": (
-            "SELECT(id org_id call_id kind status dispatched_until) UPDATE(status url expires_at sha256 error_code)"
+            "SELECT(id org_id call_id kind export_id status sha256 format dispatched_until) "
+            "UPDATE(status url expires_at sha256 error_code dispatched_until)"
+        ),
+        "public.recording_exports": (
+            "SELECT(id org_id status recordings_total recordings_done object_key attempt failures dispatched_until "
+            "lease_expires_at created_at) "
+            "UPDATE(status recordings_done size_bytes sha256 object_key expires_at error_code attempt failures "
+            "dispatched_until lease_expires_at worker)"
+        ),
+        "public.recording_renditions": (
+            "SELECT INSERT(org_id call_id upload_id format object_key size_bytes sha256 source_sha256) DELETE"
         ),
         "app.sweeps": "SELECT UPDATE(claimed_at leased_until begun_at reached_key checked_key swept_at)",
         "app.storage_findings": (
@@ -70,7 +84,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "UPDATE(dispatched_until)"
         ),
         "public.recording_downloads": (
-            "SELECT(id org_id status created_at dispatched_until expires_at) UPDATE(dispatched_until status error_code)"
+            "SELECT(id org_id kind format status created_at dispatched_until expires_at) "
+            "UPDATE(dispatched_until status error_code)"
+        ),
+        "public.recording_exports": (
+            "SELECT(id org_id status failures dispatched_until lease_expires_at expires_at created_at) "
+            "UPDATE(dispatched_until status error_code lease_expires_at)"
         ),
         "app.sweeps": (
             "SELECT(org_id requested_at rung_at claimed_at leased_until begun_at swept_at) "
@@ -87,8 +106,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.recording_upload_metrics": "SELECT",
         "public.audit_log": "SELECT",
         "public.recording_downloads": (
-            "SELECT(id org_id call_id requested_by reason kind export_id status error_code sha256 expires_at "
+            "SELECT(id org_id call_id requested_by reason kind export_id format status error_code sha256 expires_at "
             "created_at)"
+        ),
+        "public.recording_exports": (
+            "SELECT(id org_id requested_by reason status recordings_total recordings_done size_bytes sha256 expires_at "
+            "error_code attempt failures lease_expires_at worker created_at)"
         ),
         "public.integrations": "SELECT(id org_id provider key_id created_at updated_at)",
         "app.sweeps": "SELECT",
@@ -119,7 +142,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "SELECT(id upload_id error_code resolved_at) UPDATE(next_retry_at given_up_at resolved_at resolution)"
         ),
         "public.call_logs": "SELECT(id recording_status) UPDATE(recording_status)",
-        "public.recording_downloads": "SELECT(id status) UPDATE(status)",
+        "public.recording_downloads": "SELECT(id export_id status) UPDATE(status)",
+        "public.recording_exports": "SELECT(id status) UPDATE(status lease_expires_at)",
         "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
     },
     REQUESTER: {
@@ -129,9 +153,15 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
     ASKER: {
         "public.organizations": "SELECT(id status)",
-        "public.call_logs": "SELECT(id org_id recording_status recording_sha256)",
+        "public.call_logs": (
+            "SELECT(id org_id recording_status recording_sha256 recording_format started_at agent_id lead_id direction)"
+        ),
         "public.recording_downloads": (
-            "SELECT(id org_id requested_by created_at) INSERT(org_id call_id requested_by reason sha256)"
+            "SELECT(id org_id requested_by kind created_at) "
+            "INSERT(org_id call_id requested_by reason kind export_id format sha256)"
+        ),
+        "public.recording_exports": (
+            "SELECT(id org_id requested_by created_at) INSERT(org_id requested_by reason recordings_total)"
         ),
         "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
     },
@@ -157,8 +187,10 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "public.auth_org_id": (USER, ASKER),
     "public.auth_user_id": (USER, ASKER),
     "public.request_recording_download": USER,
+    "public.request_recording_export": USER,
     "public.revoke_recording_download": OPERATOR,
     "app.record_download": OWNER,
+    "app.record_export": OWNER,
     "app.task_org_id": WORKER,
     "app.report_worker": WORKER,
     "app.report_refused_grant": WORKER,

@@ -96,19 +96,33 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
         ("names no organisation", "PERFORM set_config('app.named_org_id'", None),
     ),
     "app.refuse_unsealed": (("refuses nothing", "RAISE EXCEPTION", "RETURN; RAISE EXCEPTION"),),
-    "public.request_recording_download": (
-        ("needs no reason", "ELSIF why = '' OR length(why) > 500 THEN", "ELSIF length(why) > 500 THEN"),
+    "app.take_request": (
+        ("needs no reason", "ELSIF reason_kept = '' OR length", "ELSIF length"),
         (
             "takes a suspended organisation",
             "ELSIF NOT EXISTS (SELECT FROM public.organizations AS o WHERE o.status = 'active') THEN",
             "ELSIF false THEN",
         ),
     ),
+    "app.refuse_unstored": (
+        ("finds what is not there", "WHEN NOT is_found THEN", "WHEN false THEN"),
+        ("hands out what is not stored", "WHEN status IS DISTINCT FROM 'completed' THEN", "WHEN false THEN"),
+    ),
+    "public.request_recording_download": (("refuses nothing", "PERFORM app.refuse_unstored(", None),),
+    "public.request_recording_export": (
+        ("refuses nothing", "PERFORM app.refuse_unstored(", None),
+        ("writes no recording down", "INSERT INTO public.recording_downloads", None),
+    ),
+    "app.calls_found": (
+        ("takes any filter", "IF jsonb_typeof(filter) <> 'object'", "IF false AND jsonb_typeof(filter) <> 'object'"),
+    ),
     "app.record_download": (("leaves no trace", "INSERT INTO public.audit_log", None),),
+    "app.record_export": (("leaves no trace", "INSERT INTO public.audit_log", None),),
     "app.blank_link": (("leaves the link", "NEW.url := NULL;", ""),),
     "public.revoke_recording_download": (
         ("needs no reason", "IF coalesce(revoke_recording_download.reason, '') !~ '\\S' OR", "IF"),
         ("revokes nothing", "UPDATE public.recording_downloads AS d SET status = 'revoked'", None),
+        ("revokes no export", "UPDATE public.recording_exports AS e SET status = 'revoked'", None),
     ),
     "app.refuse_org_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN NEW; RAISE EXCEPTION"),),
     "app.refuse_change": (("refuses nothing", "RAISE EXCEPTION", "RETURN coalesce(NEW, OLD); RAISE EXCEPTION"),),

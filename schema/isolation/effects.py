@@ -127,6 +127,7 @@ def _ask(name: str, expected: Outcome, call: str = "own_call", reason: str = "r"
 
 _EXPORT = "SELECT public.request_recording_export(%s, reason => 'r')"
 _EXPORTED = "export_id IS NOT NULL AND reason = 'r'"
+_REVOKE_EXPORT = "SELECT public.revoke_recording_download('{own_export}', 'r')"
 _OTHERS_TOO = "ARRAY['{own_call}', '{other_call}']::uuid[]"
 
 
@@ -165,7 +166,22 @@ _EXPORTS = (
         _OWN,
         "public.recording_exports",
         "status = 'revoked'",
-        "SELECT public.revoke_recording_download('{own_export}', 'r')",
+        _REVOKE_EXPORT,
+    ),
+    _ops(
+        "revoke_recording_download",
+        "call for an export, and its trace",
+        _OWN,
+        _TRAIL,
+        "action = 'export_revoked'",
+        _REVOKE_EXPORT,
+    ),
+    _ops(
+        "revoke_recording_download",
+        "call for an export, then open it again",
+        DENIED,
+        statement=f"{_REVOKE_EXPORT}; SELECT set_config('role', 'none', true); "
+        "UPDATE public.recording_exports SET status = 'requested' WHERE id = '{own_export}'",
     ),
 )
 

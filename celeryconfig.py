@@ -11,8 +11,9 @@ from kombu import Queue
 # What travels: ids, as JSON, and nothing else is accepted.
 task_serializer = event_serializer = result_serializer = "json"
 accept_content = ["json"]
-# Sweeps have a queue of their own, so that no upload waits in line behind one; downloads too, since a user waits.
-task_queues = [Queue("upload"), Queue("download"), Queue("maintenance")]
+# Sweeps have a queue of their own, so that no upload waits in line behind one; downloads too, since a user waits; and
+# exports, which take minutes.
+task_queues = [Queue("upload"), Queue("download"), Queue("export"), Queue("maintenance")]
 task_default_queue = "upload"
 task_create_missing_queues = False
 

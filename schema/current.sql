@@ -2293,6 +2293,7 @@ GRANT SELECT(kind) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_ops;
 GRANT INSERT(export_id) ON TABLE public.recording_downloads TO recording_download_requester;
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_worker;
+GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_operator_actions;
 
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_worker;

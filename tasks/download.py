@@ -1,4 +1,4 @@
-"""The download task: a user waits for a link."""
+"""The tasks that users wait for: a link to a recording, a ZIP of many."""
 
 from uuid import UUID
 
@@ -6,8 +6,8 @@ from celery import Task
 
 from tasks.app import app, uploader
 from tasks.fault import without_details
-from workers.doorbell import DOWNLOAD_TASK, GRANT_HEADER
-from workers.pipeline import build_linker
+from workers.doorbell import DOWNLOAD_TASK, EXPORT_TASK, GRANT_HEADER
+from workers.pipeline import build_exporter, build_linker
 from workers.settings import WorkerSettings
 
 
@@ -17,3 +17,11 @@ def download(self: Task[..., None], org_id: str, download_id: str) -> None:
     grant = (self.request.headers or {}).get(GRANT_HEADER, "")
     with without_details(org_id=org_id, task_id=self.request.id):
         build_linker(WorkerSettings.load(), uploader()).carry_out(grant, UUID(download_id))
+
+
+@app.task(name=EXPORT_TASK, bind=True)
+def export(self: Task[..., None], org_id: str, export_id: str) -> None:
+    """Pack the recordings that were asked for, and make the link."""
+    grant = (self.request.headers or {}).get(GRANT_HEADER, "")
+    with without_details(org_id=org_id, task_id=self.request.id):
+        build_exporter(WorkerSettings.load(), uploader()).carry_out(grant, UUID(export_id))

@@ -16,6 +16,7 @@ import psycopg
 from schema.pooler import refuse_transaction_pooler
 from workers.dispatch import NOBODY, Due, Picked, clock_s, lead, pick, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
+from workers.export_clock import ExportClock
 from workers.grants import GrantKey, mint
 from workers.reception import Reception
 from workers.settings import DispatcherSettings
@@ -104,12 +105,11 @@ class Dispatcher:
         connection.execute(f"LISTEN {_CHANNEL}")
         _log.info("leading", window=self.settings.dispatch_window, max_in_flight=self.settings.max_in_flight)
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
-        upkeep = Upkeep.of(self.settings, key)
-        reception = Reception(key, self.settings.grant_lifetime_s)
+        desks = (Upkeep.of(self.settings, key), Reception(key, self.settings.grant_lifetime_s), ExportClock(key))
         after, wait_s = NOBODY, _EAGER_S
         while not self.stop.is_set():
-            upkeep.tend(connection, bell)
-            reception.tend(connection, bell)
+            for desk in desks:
+                desk.tend(connection, bell)
             picked = self._pick(connection, after)
             after = picked.after
             if picked.due:

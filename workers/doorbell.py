@@ -21,8 +21,13 @@ MAINTENANCE_QUEUE = "maintenance"
 DOWNLOAD_TASK = "recordings.download"
 #: Of its own, since a user waits: a worker of its own may serve it (docs/scaling.md).
 DOWNLOAD_QUEUE = "download"
+EXPORT_TASK = "recordings.export"
+#: Of its own, since one takes minutes: nobody who waits for a link waits behind it.
+EXPORT_QUEUE = "export"
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
+#: What a user asked for: its organisation, its id, and the grant for it.
+Asked = tuple[UUID, UUID, str]
 
 
 class BrokerLostError(Exception):
@@ -68,15 +73,22 @@ class Bell:
                 )
         return forgotten
 
-    def ring_for_downloads(self, asked: Sequence[tuple[UUID, UUID, str]], *, most: int) -> int:
-        """The same for users' requests: for each its organisation, its id, and the grant for it."""
-        with self._together(DOWNLOAD_QUEUE, most) as (producer, forgotten):
-            for org_id, download_id, grant in asked:
+    def ring_for_downloads(self, asked: Sequence[Asked], *, most: int) -> int:
+        """The same for users' requests."""
+        return self._ring_each(DOWNLOAD_QUEUE, DOWNLOAD_TASK, "download_id", asked, most)
+
+    def ring_for_exports(self, asked: Sequence[Asked], *, most: int) -> int:
+        """The same for users' exports."""
+        return self._ring_each(EXPORT_QUEUE, EXPORT_TASK, "export_id", asked, most)
+
+    def _ring_each(self, queue: str, task: str, name: str, asked: Sequence[Asked], most: int) -> int:
+        with self._together(queue, most) as (producer, forgotten):
+            for org_id, row_id, grant in asked:
                 self._app.send_task(
-                    DOWNLOAD_TASK,
-                    kwargs={"org_id": str(org_id), "download_id": str(download_id)},
+                    task,
+                    kwargs={"org_id": str(org_id), name: str(row_id)},
                     headers={GRANT_HEADER: grant},
-                    queue=DOWNLOAD_QUEUE,
+                    queue=queue,
                     producer=producer,
                 )
         return forgotten

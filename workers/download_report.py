@@ -16,6 +16,13 @@ WHERE (%(org_id)s::uuid IS NULL OR org_id = %(org_id)s) AND (%(call_id)s::uuid I
 ORDER BY created_at DESC, id LIMIT %(limit)s
 """
 
+_LIST_EXPORTS = """
+SELECT id, org_id, requested_by, reason, status, error_code, recordings_done, recordings_total, size_bytes, sha256,
+       created_at, expires_at
+FROM public.recording_exports
+WHERE %(org_id)s::uuid IS NULL OR org_id = %(org_id)s ORDER BY created_at DESC, id LIMIT %(limit)s
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Download:
@@ -39,6 +46,29 @@ def read_downloads(
     """The newest first."""
     wanted = {"org_id": org_id, "call_id": call_id, "limit": limit}
     return [Download(*row) for row in connection.execute(_LIST, wanted).fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A row of recording_exports: ``size_bytes`` and ``sha256`` are the ZIP's."""
+
+    id: UUID
+    org_id: UUID
+    requested_by: UUID
+    reason: str
+    status: str
+    error_code: str | None
+    recordings_done: int
+    recordings_total: int
+    size_bytes: int | None
+    sha256: str | None
+    created_at: datetime
+    expires_at: datetime | None
+
+
+def read_exports(connection: psycopg.Connection[Any], *, org_id: UUID | None, limit: int) -> Sequence[Export]:
+    """The newest first."""
+    return [Export(*row) for row in connection.execute(_LIST_EXPORTS, {"org_id": org_id, "limit": limit}).fetchall()]
 
 
 def revoke(connection: psycopg.Connection[Any], download_id: UUID, reason: str, actor: str) -> str:

@@ -3,24 +3,39 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
 
 import psycopg
 
 from workers.drain import Drain
 from workers.errors import Interrupted, LeaseLost
-from workers.queue import Queue
-from workers.uploads import Upload
+
+Held = TypeVar("Held")
+_Held_contra = TypeVar("_Held_contra", contravariant=True)
+
+
+class Leases(Protocol[_Held_contra]):
+    """Whoever gives leases on rows: the queue, the exports."""
+
+    @property
+    def lease(self) -> timedelta: ...
+
+    def renew(self, grant: str, held: _Held_contra, /) -> None:
+        """Own the row for another lease from now, or raise ``LeaseLost``."""
 
 
 @dataclass(slots=True)
-class Heartbeat:
-    """Renews at a third of the lease. Raises ``LeaseLost`` when the row is another's, ``Interrupted`` when draining."""
+class Heartbeat(Generic[Held]):
+    """Renews at a third of the lease, or ``every_s``. Raises ``LeaseLost`` when the row is another's, ``Interrupted``
+    when draining."""
 
-    queue: Queue
+    leases: Leases[Held]
     grant: str
-    upload: Upload
+    held: Held
     drain: Drain
     clock: Callable[[], float] = time.monotonic
+    every_s: float | None = None
     _renewed_at: float = field(init=False)
     _due_at: float = field(init=False)
 
@@ -33,9 +48,9 @@ class Heartbeat:
         now = self.clock()
         if now < self._due_at:
             return
-        lease_s = self.queue.lease.total_seconds()
+        lease_s = self.leases.lease.total_seconds()
         try:
-            self.queue.renew(self.grant, self.upload)
+            self.leases.renew(self.grant, self.held)
         except psycopg.OperationalError as error:
             # The database is away; the lease is still ours for as long as it was granted, and not a moment longer.
             if now - self._renewed_at >= lease_s:
@@ -47,4 +62,5 @@ class Heartbeat:
 
     def _renewed(self, at: float) -> None:
         self._renewed_at = at
-        self._due_at = at + self.queue.lease.total_seconds() / 3
+        third_s = self.leases.lease.total_seconds() / 3
+        self._due_at = at + (third_s if self.every_s is None else min(third_s, self.every_s))

@@ -17,6 +17,8 @@ from uuid import UUID, uuid4
 from workers.doorbell import (
     DOWNLOAD_QUEUE,
     DOWNLOAD_TASK,
+    EXPORT_QUEUE,
+    EXPORT_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
     SWEEP_TASK,
@@ -143,18 +145,23 @@ def _sweep(kwargs: dict[str, Any]) -> _Doorbell:
     raise _MalformedError
 
 
-def _download(kwargs: dict[str, Any]) -> _Doorbell:
-    match kwargs:
-        case {"org_id": org, "download_id": download, **rest} if not rest:
-            org_id, download_id = _uuid(org), _uuid(download)
-            return _Doorbell({"org_id": str(org_id), "download_id": str(download_id)}, org_id, download_id)
-    raise _MalformedError
+def _one(name: str) -> Callable[[dict[str, Any]], _Doorbell]:
+    """For tasks whose doorbell names one row, and whose grant is for it."""
+
+    def read(kwargs: dict[str, Any]) -> _Doorbell:
+        if kwargs.keys() != {"org_id", name}:
+            raise _MalformedError
+        org_id, row_id = _uuid(kwargs["org_id"]), _uuid(kwargs[name])
+        return _Doorbell({"org_id": str(org_id), name: str(row_id)}, org_id, row_id)
+
+    return read
 
 
 #: The tasks that each queue may bring.
 _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any]], _Doorbell]]] = {
     UPLOAD_QUEUE: {UPLOAD_TASK: _upload},
-    DOWNLOAD_QUEUE: {DOWNLOAD_TASK: _download},
+    DOWNLOAD_QUEUE: {DOWNLOAD_TASK: _one("download_id")},
+    EXPORT_QUEUE: {EXPORT_TASK: _one("export_id")},
     MAINTENANCE_QUEUE: {SWEEP_TASK: _sweep},
 }
 QUEUES = frozenset(_READERS)

@@ -1,8 +1,9 @@
 """A user's side of a download: ask, wait for the link, fetch it, and compare the bytes with what was stored (law 6)."""
 
+import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 import urllib3
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from schema.tenancy import user_transaction
@@ -23,10 +24,16 @@ _BUFFER = 1024 * 1024
 #: A refusal of ours begins with its code.
 _REFUSAL = re.compile(r"[a-z]+(_[a-z]+)+: ")
 _ASK = text("SELECT public.request_recording_download(:call_id, :reason)")
+_ASK_MANY = text("SELECT public.request_recording_export(:call_ids, :reason, CAST(:filter AS jsonb))")
 _LOOK = text("""
 SELECT d.status, d.url, d.error_code, d.sha256, c.recording_size_bytes, c.recording_format
 FROM public.recording_downloads AS d JOIN public.call_logs AS c ON c.org_id = d.org_id AND c.id = d.call_id
 WHERE d.id = :id
+""")
+_LOOK_AT_ALL = text("""
+SELECT e.status, e.error_code, e.recordings_done, e.recordings_total, e.sha256, e.size_bytes,
+       (SELECT d.url FROM public.recording_downloads AS d WHERE d.export_id = e.id AND d.status = 'ready' LIMIT 1)
+FROM public.recording_exports AS e WHERE e.id = :id
 """)
 
 
@@ -54,10 +61,18 @@ class Pickup:
 
     def ask(self, call_id: UUID, reason: str) -> UUID:
         """Put the request on record. Raises ``DownloadError`` where the database refuses, in its words."""
+        return self._ask(_ASK, call_id=call_id, reason=reason)
+
+    def ask_for_many(self, call_ids: Sequence[UUID] | None, criteria: Mapping[str, str], reason: str) -> UUID:
+        """The same for an export: of these calls, or of those that ``criteria`` find."""
+        found = json.dumps(dict(criteria)) if call_ids is None else None
+        return self._ask(_ASK_MANY, call_ids=call_ids and list(call_ids), filter=found, reason=reason)
+
+    def _ask(self, statement: TextClause, **parameters: object) -> UUID:
         self.listener.execute("LISTEN recording_downloads")
         try:
             with self._as_user() as connection:
-                found: UUID = connection.execute(_ASK, {"call_id": call_id, "reason": reason}).scalar_one()
+                found: UUID = connection.execute(statement, parameters).scalar_one()
         except psycopg.Error as error:
             if _REFUSAL.match(error.diag.message_primary or ""):
                 raise DownloadError(error.diag.message_primary) from None
@@ -74,9 +89,26 @@ class Pickup:
                 return Link(url, digest, size, kind)
             if status != "requested":
                 raise DownloadError(f"{code or status}: there will be no link for this request")
-            # Others' are heard too: each look is a connection.
-            any(note.payload == str(download_id) for note in self.listener.notifies(timeout=_LOOK_EVERY_S))
+            self._hear(download_id)
         raise DownloadError(f"not_answered: no link within {within_s:g} s; are a dispatcher and a worker running?")
+
+    def wait_for_zip(self, export_id: UUID, within_s: float, progress: Callable[[int, int], None]) -> Link:
+        """The link to an export, as soon as it is there; ``progress`` hears how many of how many it has."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            with self._as_user() as connection:
+                status, code, done, total, digest, size, url = connection.execute(_LOOK_AT_ALL, {"id": export_id}).one()
+            progress(done, total)
+            if status == "ready":
+                return Link(url, digest, size, "zip")
+            if status not in {"requested", "processing"}:
+                raise DownloadError(f"{code or status}: there will be no ZIP for this request")
+            self._hear(export_id)
+        raise DownloadError(f"not_answered: no ZIP within {within_s:g} s; it goes on, and --within is how long to wait")
+
+    def _hear(self, asked: UUID) -> None:
+        """Until there is news of this request, or a second. Others' are heard too: each look is a connection."""
+        any(note.payload == str(asked) for note in self.listener.notifies(timeout=_LOOK_EVERY_S))
 
     @contextmanager
     def _as_user(self) -> Iterator[Connection]:

@@ -10,6 +10,8 @@ from schema.pooler import suited_to_poolers
 from workers.circuit import Circuit
 from workers.copy import Limits
 from workers.drain import Drain
+from workers.exporter import Exporter
+from workers.exports import Exports
 from workers.links import Linker
 from workers.queue import Queue
 from workers.refused import Refusals
@@ -85,10 +87,25 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
 
 def build_linker(settings: WorkerSettings, uploader: Uploader) -> Linker:
     """On the connections that the process has already."""
-    # A link ends with the credentials that signed it, and a role's may have as little left.
-    most_s = SOON_S if settings.s3_role_arn else settings.download_lifetime_s
-    lifetime = timedelta(seconds=min(settings.download_lifetime_s, most_s))
+    lifetime = _lifetime(settings, settings.download_lifetime_s)
     return Linker(uploader.queue.engine, uploader.refusals, uploader.store, lifetime)
+
+
+def build_exporter(settings: WorkerSettings, uploader: Uploader) -> Exporter:
+    """On the connections that the process has already."""
+    queue = uploader.queue
+    return Exporter(
+        exports=Exports(queue.engine, queue.worker, queue.lease),
+        refusals=uploader.refusals,
+        store=uploader.store,
+        drain=uploader.drain,
+        lifetime=_lifetime(settings, settings.export_lifetime_s),
+    )
+
+
+def _lifetime(settings: WorkerSettings, wanted_s: int) -> timedelta:
+    """A link ends with the credentials that signed it, and a role's may have as little left."""
+    return timedelta(seconds=min(wanted_s, SOON_S) if settings.s3_role_arn else wanted_s)
 
 
 def _engine(settings: WorkerSettings, slots: int) -> Engine:

@@ -33,13 +33,13 @@ WITH waiting AS MATERIALIZED (
                AS place
     FROM public.recording_downloads AS d
     JOIN public.organizations AS o ON o.id = d.org_id AND o.status = 'active'
-    WHERE d.status = 'requested'
+    WHERE d.status = 'requested' AND d.kind = 'link'
 ), due AS MATERIALIZED (
     SELECT id FROM waiting WHERE NOT rung ORDER BY place, created_at
     LIMIT greatest(0, %(most)s - (SELECT count(*) FROM waiting WHERE rung))
 ), free AS MATERIALIZED (
     SELECT d.id FROM due JOIN public.recording_downloads AS d ON d.id = due.id
-    WHERE d.status = 'requested' FOR NO KEY UPDATE OF d SKIP LOCKED
+    WHERE d.status = 'requested' AND d.kind = 'link' FOR NO KEY UPDATE OF d SKIP LOCKED
 )
 UPDATE public.recording_downloads AS d SET dispatched_until = now() + %(ring_every)s
 FROM free WHERE d.id = free.id
@@ -48,7 +48,8 @@ RETURNING d.id, d.org_id
 
 _END = """
 WITH late AS MATERIALIZED (
-    SELECT id FROM public.recording_downloads WHERE status = 'requested' AND created_at <= now() - %(patience)s
+    SELECT id FROM public.recording_downloads
+    WHERE status = 'requested' AND kind = 'link' AND created_at <= now() - %(patience)s
     FOR NO KEY UPDATE SKIP LOCKED
 ), ended AS MATERIALIZED (
     SELECT id FROM public.recording_downloads WHERE status = 'ready' AND expires_at <= now()

@@ -14,7 +14,7 @@ from uuid import UUID
 from botocore.credentials import RefreshableCredentials
 
 from workers.refusals import translated
-from workers.territory import QUARANTINE, Territory
+from workers.territory import EXPORTS, QUARANTINE, Territory
 
 LASTS_S = 3600
 """As long as a role that another role takes may be had."""
@@ -32,9 +32,9 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def session_policy(bucket: str, org_id: UUID, *, sse: str | None = None, partition: str = "aws") -> str:
-    """What is left of the role: the organisation's objects and their quarantine, and listing them."""
+    """What is left of the role: the organisation's objects, their quarantine and its exports, and listing them."""
     where, prefix = f"arn:{partition}:s3:::{bucket}", Territory(org_id).prefix
-    prefixes = [f"{prefix}*", f"{QUARANTINE}{prefix}*"]
+    prefixes = [f"{prefix}*", f"{QUARANTINE}{prefix}*", f"{EXPORTS}{prefix}*"]
     statements: list[Mapping[str, Any]] = [
         {"Effect": "Allow", "Action": _OBJECTS, "Resource": [f"{where}/{one}" for one in prefixes]},
         {

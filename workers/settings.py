@@ -187,6 +187,8 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     sweep_grace_s: float = _variable("RECORDINGS_SWEEP_GRACE_S", default=86_400.0, ge=0)
     #: How long a link to a recording works.
     download_lifetime_s: int = _variable("RECORDINGS_DOWNLOAD_LIFETIME_S", default=300, ge=1, le=3600)
+    #: The same of a link to an export's ZIP, which is deleted then.
+    export_lifetime_s: int = _variable("RECORDINGS_EXPORT_LIFETIME_S", default=3600, ge=1, le=3600)
     #: Where users reach the object store, if not where workers do.
     download_endpoint_url: str | None = _variable(
         "RECORDINGS_DOWNLOAD_ENDPOINT_URL", default=None, pattern=r"^https?://"

@@ -179,6 +179,11 @@ class Store:
             finally:
                 body.close()
 
+    def remove(self, key: str) -> None:
+        """Take the object away; none there is as good."""
+        with translated():
+            self.client.delete_object(Bucket=self.bucket, Key=self._own(key))
+
     def link(self, key: str, *, content_type: str, filename: str, lifetime: timedelta) -> str:
         """A URL (SigV4, in the query) under which whoever has it gets this one object until ``lifetime`` is over."""
         parameters = {

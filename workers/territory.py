@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 QUARANTINE = "quarantine/"
+#: ZIPs that were asked for, until they have been fetched.
+EXPORTS = "exports/"
 
 
 class OutsideTerritory(ValueError):
@@ -32,12 +34,12 @@ class Territory:
         return key
 
     def reach(self, key: str) -> str:
-        """The same; what was put aside is the organisation's as well."""
-        self.own(key.removeprefix(QUARANTINE))
+        """The same; what was put aside, or packed, is the organisation's as well."""
+        self.own(key.removeprefix(QUARANTINE).removeprefix(EXPORTS))
         return key
 
     def listed(self, text: str) -> str:
         """What a listing may be asked for, or say: others may have put objects there, under any name."""
-        if not text.removeprefix(QUARANTINE).startswith(self.prefix):
+        if not text.removeprefix(QUARANTINE).removeprefix(EXPORTS).startswith(self.prefix):
             raise OutsideTerritory
         return text

@@ -84,7 +84,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "UPDATE(dispatched_until)"
         ),
         "public.recording_downloads": (
-            "SELECT(id org_id kind format status created_at dispatched_until expires_at) "
+            "SELECT(id org_id kind export_id format status created_at dispatched_until expires_at) "
             "UPDATE(dispatched_until status error_code)"
         ),
         "public.recording_exports": (

@@ -29,6 +29,7 @@ TUNING = {
     # Objects cannot be made old. Only what is asked for is swept: no organisation here gets a day old.
     "RECORDINGS_SWEEP_GRACE_S": "0",
     "RECORDINGS_DOWNLOAD_LIFETIME_S": "4",
+    "RECORDINGS_EXPORT_LIFETIME_S": "8",
 }
 
 

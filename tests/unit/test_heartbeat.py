@@ -14,6 +14,7 @@ from workers.heartbeat import Heartbeat
 from workers.queue import Queue
 from workers.uploads import Upload
 
+Beat = Heartbeat[Upload]
 UPLOAD = Upload(
     id=UUID(int=1),
     org_id=UUID(int=2),
@@ -60,28 +61,28 @@ def drain(queue: Renewals) -> Drain:
 
 
 @pytest.fixture
-def heartbeat(queue: Renewals, drain: Drain) -> Heartbeat:
+def heartbeat(queue: Renewals, drain: Drain) -> Beat:
     return Heartbeat(cast("Queue", queue), "grant", UPLOAD, drain, queue.clock)
 
 
-def beat(heartbeat: Heartbeat, queue: Renewals, *, at: float) -> None:
+def beat(heartbeat: Beat, queue: Renewals, *, at: float) -> None:
     queue.now = 1000 + at
     heartbeat()
 
 
-def test_it_renews_at_a_third_of_the_lease_and_not_at_every_buffer(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_it_renews_at_a_third_of_the_lease_and_not_at_every_buffer(heartbeat: Beat, queue: Renewals) -> None:
     for second in range(61):
         beat(heartbeat, queue, at=second)
     assert queue.renewed_at == [1020, 1040, 1060]
 
 
-def test_a_row_that_is_anothers_ends_the_transfer(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_a_row_that_is_anothers_ends_the_transfer(heartbeat: Beat, queue: Renewals) -> None:
     queue.answers = [LeaseLost()]
     with pytest.raises(LeaseLost):
         beat(heartbeat, queue, at=20)
 
 
-def test_with_the_database_away_it_goes_on_for_as_long_as_the_lease(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_with_the_database_away_it_goes_on_for_as_long_as_the_lease(heartbeat: Beat, queue: Renewals) -> None:
     queue.answers = [psycopg.OperationalError()] * 20
     for second in range(60):
         beat(heartbeat, queue, at=second)
@@ -89,27 +90,27 @@ def test_with_the_database_away_it_goes_on_for_as_long_as_the_lease(heartbeat: H
         beat(heartbeat, queue, at=60)
 
 
-def test_with_the_database_away_it_does_not_try_at_every_buffer(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_with_the_database_away_it_does_not_try_at_every_buffer(heartbeat: Beat, queue: Renewals) -> None:
     queue.answers = [psycopg.OperationalError()] * 20
     for second in range(40):
         beat(heartbeat, queue, at=second)
     assert queue.renewed_at == [1020, 1025, 1030, 1035]
 
 
-def test_a_database_that_comes_back_in_time_renews_it(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_a_database_that_comes_back_in_time_renews_it(heartbeat: Beat, queue: Renewals) -> None:
     queue.answers = [psycopg.OperationalError(), None]
     for second in (20, 25, 59, 70):
         beat(heartbeat, queue, at=second)
     assert queue.renewed_at == [1020, 1025, 1059]
 
 
-def test_a_fault_is_not_taken_for_a_database_that_is_away(heartbeat: Heartbeat, queue: Renewals) -> None:
+def test_a_fault_is_not_taken_for_a_database_that_is_away(heartbeat: Beat, queue: Renewals) -> None:
     queue.answers = [psycopg.errors.InsufficientPrivilege()]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         beat(heartbeat, queue, at=20)
 
 
-def test_a_drain_interrupts_it_when_its_patience_is_over(heartbeat: Heartbeat, queue: Renewals, drain: Drain) -> None:
+def test_a_drain_interrupts_it_when_its_patience_is_over(heartbeat: Beat, queue: Renewals, drain: Drain) -> None:
     drain.begin()
     beat(heartbeat, queue, at=9)
     with pytest.raises(Interrupted):

@@ -9,6 +9,7 @@ from workers.cli import (
     download,
     downloads,
     enqueue,
+    export,
     failures,
     flower,
     integrations,
@@ -38,6 +39,7 @@ app.command()(migrate.migrate)
 app.command()(enqueue.enqueue)
 app.command()(status.status)
 app.command()(download.download)
+app.command()(export.export)
 app.command()(doctor.doctor)
 app.command()(verify_isolation.verify_isolation)
 app.command()(dispatcher.dispatcher)

@@ -131,7 +131,7 @@ CREATE POLICY granted_organization ON public.recording_renditions TO recording_w
     USING (org_id = (SELECT app.task_org_id())) WITH CHECK (org_id = (SELECT app.task_org_id()));
 
 -- Dispatcher: times, of every organisation. It ends exports, and never sees what is in them.
-GRANT SELECT (kind, format) ON public.recording_downloads TO recording_dispatcher;
+GRANT SELECT (kind, format, export_id) ON public.recording_downloads TO recording_dispatcher;
 GRANT SELECT (id, org_id, status, failures, dispatched_until, lease_expires_at, expires_at, created_at),
     UPDATE (dispatched_until, status, error_code, lease_expires_at) ON public.recording_exports TO recording_dispatcher;
 CREATE POLICY clock ON public.recording_exports FOR SELECT TO recording_dispatcher USING (true);

@@ -268,7 +268,7 @@ def test_the_policy_names_this_organisation_and_fits_into_sts() -> None:
     assert len(text) < 2048
     objects, lists, key = json.loads(text)["Statement"]
     assert all(f"/{ANN}/*" in resource for resource in objects["Resource"])
-    assert lists["Condition"] == {"StringLike": {"s3:prefix": [f"{ANN}/*", f"quarantine/{ANN}/*"]}}
+    assert lists["Condition"] == {"StringLike": {"s3:prefix": [f"{ANN}/*", f"quarantine/{ANN}/*", f"exports/{ANN}/*"]}}
     assert key["Resource"].endswith("key/1")
     assert "arn:aws-cn:s3" in session_policy("recordings", ANN, partition="aws-cn")
 

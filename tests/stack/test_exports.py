@@ -127,7 +127,8 @@ def test_a_person_exports_with_their_token_and_operators_see_and_revoke(stack: R
     extend = (
         "WITH ready AS (UPDATE recording_exports SET expires_at = now() + interval '1 hour'"
         " WHERE id = %s AND status = 'ready' RETURNING id)"
-        " UPDATE recording_downloads AS d SET expires_at = now() + interval '1 hour' FROM ready WHERE d.export_id = ready.id"
+        " UPDATE recording_downloads AS d SET expires_at = now() + interval '1 hour'"
+        " FROM ready WHERE d.export_id = ready.id"
     )
     until(lambda: stack.admin.execute(extend, (again,)).rowcount == 2, timeout_s=20.0)
     revoked = recordings("downloads", "revoke", str(again), "--reason", "wrong patient", **stack.roles["ops"])

@@ -7,6 +7,8 @@ REQUIREMENTS := requirements-dev.txt
 # uv, where it is on the PATH, reads the same hashed file as pip and is a few seconds faster.
 UV := $(shell command -v uv 2>/dev/null)
 
+# Of tests at once; auto is one more than there are processors.
+PROCESSES ?= auto
 SEED ?= 1
 MINUTES ?= 10
 UPLOADS ?= 5000
@@ -37,8 +39,8 @@ endif
 demo: install ## The main job on one screen: three organisations, a provider that misbehaves, a worker killed
 	@$(BIN)/recordings demo
 
-test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers
-	@$(BIN)/python -m pytest
+test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers, several files at once (PROCESSES=auto)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 chaos: install ## Ten minutes of faults of every part; nothing lost, doubled or wrong (SEED=1 MINUTES=10 UPLOADS=5000 EVERY=5)
 	@$(BIN)/python -m tests.faults.chaos --seed $(SEED) --minutes $(MINUTES) --uploads $(UPLOADS) --every $(EVERY)

@@ -1,10 +1,13 @@
 """Real servers for every test. What a test changes for others, it changes in a database of its own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import lanes
 from tests.database import Database
 from tests.pgbouncer import PgBouncer, Pooled, documented
 from workers.embedded.postgres import Postgres
@@ -27,6 +30,32 @@ DIRECT_ONLY = {
     "test_a_connection_that_was_cut_is_replaced",
     "test_a_database_that_goes_away_midway_leaves_a_number_and_a_safe_way_on",
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return lanes.processes()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> lanes.TwoEnds | None:
+    return lanes.TwoEnds(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE / "stack" in item.path.parents:
+            item.add_marker("stack")
+    if hasattr(config, "workerinput"):
+        items[:] = lanes.in_order(items)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before anything is started, for children inherit it."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker and not lanes.is_front(worker["workerid"], worker["workercount"]):
+        os.nice(lanes.NICE)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

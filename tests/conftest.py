@@ -10,6 +10,7 @@ import pytest
 from tests import lanes
 from tests.database import Database
 from tests.pgbouncer import PgBouncer, Pooled, documented
+from workers.embedded import ports
 from workers.embedded.postgres import Postgres
 
 HERE = Path(__file__).parent
@@ -52,10 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Before anything is started, for children inherit it."""
-    worker = getattr(session.config, "workerinput", None)
-    if worker and not lanes.is_front(worker["workerid"], worker["workercount"]):
-        os.nice(lanes.NICE)
+    """Before anything is started, for children inherit how nice it is."""
+    if worker := getattr(session.config, "workerinput", None):
+        place = worker["workerid"], worker["workercount"]
+        ports.RANGE = lanes.own_ports(ports.RANGE, *place)
+        if not lanes.is_front(*place):
+            os.nice(lanes.NICE)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

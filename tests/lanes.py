@@ -31,6 +31,15 @@ def is_front(worker_id: str, count: int) -> bool:
     return int(worker_id.removeprefix("gw")) < max(1, count // 3)
 
 
+def own_ports(ports: tuple[int, int], worker_id: str, count: int) -> tuple[int, int]:
+    """A share of the ports for each: between a look and a server's bind, no other process takes one. What starts in a
+    program of its own, as `recordings up` does, picks among all of them, and again if it loses one."""
+    low, high = ports
+    width = (high - low) // count
+    begin = low + int(worker_id.removeprefix("gw")) % count * width
+    return begin, begin + width
+
+
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
     """Files with a test that needs the whole system first; else nothing changes places."""
     whole = {item.path for item in items if item.get_closest_marker("stack")}

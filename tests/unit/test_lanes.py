@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from xdist.remote import Producer
 
-from tests.lanes import TwoEnds, is_front, processes
+from tests.lanes import TwoEnds, is_front, own_ports, processes
 
 
 class Node:
@@ -64,3 +64,10 @@ def test_a_third_of_the_processes_take_whole_systems_and_one_at_least(count: int
 
 def test_there_are_two_processes_at_least() -> None:
     assert processes() >= 2
+
+
+def test_no_port_is_two_processes() -> None:
+    shares = [range(*own_ports((15_000, 25_000), f"gw{number}", 3)) for number in range(3)]
+    assert [len(share) for share in shares] == [3_333] * 3
+    assert len({port for share in shares for port in share}) == 9_999
+    assert range(*own_ports((15_000, 25_000), "gw4", 3)) == shares[1], "in place of one that crashed"

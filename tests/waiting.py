@@ -7,8 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], *, timeout_s: float = 20.0, every_s: float = 0.02) -> T:
-    """Ask again and again until the answer is truthy, and return it; fail with what was last seen."""
+def until(condition: Callable[[], T], *, timeout_s: float = 60.0, every_s: float = 0.02) -> T:
+    """Ask again and again until the answer is truthy, and return it; fail with what was last seen.
+
+    A minute is no promise of anything: on a machine that does ten other things, a program takes half of it to start.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         seen = condition()

@@ -229,7 +229,7 @@ def test_a_late_doorbell_is_no_alarm_and_its_upload_is_rung_for_again(scene: Sce
 def test_a_flood_of_forgeries_leaves_a_handful_of_rows_and_working_workers(scene: Scene) -> None:
     forged = [scene.forged() for _ in range(1_500)]
     scene.tap.push(*forged, *["garbage"] * 1_500)
-    until(lambda: scene.counted() == {"forged": 1_500, "malformed": 1_500}, timeout_s=60)
+    until(lambda: scene.counted() == {"forged": 1_500, "malformed": 1_500}, timeout_s=120)
     scene.untouched()
     written = [(detail["kind"], detail["so_far_this_hour"]) for detail in scene.audited()]
     steps = [*range(1, 21), 100, 1_000]

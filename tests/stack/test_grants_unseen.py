@@ -21,8 +21,8 @@ from redis import Redis
 
 from tests.stack.conftest import TUNING, RunningStack
 from tests.stack.wiretap import wiretap
+from tests.throttle import Throttle
 from tests.waiting import until
-from workers.demo.behaviours import slow
 
 pytestmark = pytest.mark.stack
 DOORBELLS = ("LPUSH rec:upload", "LPUSH rec:maintenance")
@@ -124,13 +124,15 @@ def test_a_grant_shows_nowhere(stack: RunningStack, tmp_path: Path) -> None:
     org = stack.organisation()
     with wiretap(stack.roles["admin"]["REDIS_URL"]) as tap, talkative(stack, log):
         until(lambda: "ready." in log.read_text(), timeout_s=40)
-        held = stack.enqueue(org, stack.recording(400_000, slow(60_000))[0])
+        source = Throttle(10_000)
+        held = stack.enqueue(org, stack.recording(400_000, source)[0])
         for _ in range(30):
             stack.enqueue(org, stack.recording(2_000)[0])
         answers = replies(stack, held)
         until(lambda: "UndefinedTable" in log.read_text())
         seen_in_redis = stored(tap.client)
         pages = flower(stack)
+        source.let_go()
         stack.all_settled(org)
         until(lambda: tap.client.llen("rec:upload") == 0 and tap.client.hlen("rec:unacked") == 0)
         left_in_redis = stored(tap.client)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.pipeline.s3_server import payload
 from tests.stack.conftest import RunningStack, recordings
+from tests.throttle import Throttle
 from tests.waiting import until
-from workers.demo.behaviours import no_length, slow
+from workers.demo.behaviours import no_length
 from workers.store import Store
 from workers.sweep import upload_of
 from workers.territory import QUARANTINE
@@ -68,7 +69,8 @@ def test_what_is_wrong_is_found_and_seen_to_and_what_is_lost_is_said(stack: Runn
 
 def test_a_transfer_in_parts_that_is_under_way_is_left_alone(stack: RunningStack) -> None:
     org = stack.organisation()
-    url, source = stack.recording(30_000_000, no_length(), slow(2_000_000))  # parts begin after 4 s, and end after 15
+    slowly = Throttle(1_600_000)  # parts begin after 5 s, and end after 25
+    url, source = stack.recording(40_000_000, no_length(), slowly)
     upload_id = stack.enqueue(org, url)
     with stack.store() as store:
 
@@ -79,6 +81,7 @@ def test_a_transfer_in_parts_that_is_under_way_is_left_alone(stack: RunningStack
         assert upload_of(part["Key"], org) == upload_id
         assert sweep(stack, org) == (0, set())
         assert under_way()
+        slowly.let_go()
         row = stack.settled(upload_id, timeout_s=60)
         assert (row["status"], row["attempt"]) == ("completed", 1)
         assert b"".join(store.get(row["object_key"])) == source.bytes()

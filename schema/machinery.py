@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from schema.columns import Base, now, org_id_column
+from schema.columns import Base, now, of_call, org_id_column, row_id
 
 
 class GrantKeyRow(Base):
@@ -77,6 +77,30 @@ class StorageFinding(Base):
     first_seen_at: Mapped[datetime] = now()
     last_seen_at: Mapped[datetime] = now()
     resolved_at: Mapped[datetime | None]
+
+
+class ErasureRow(Base):
+    """A call whose recording is to be erased, or was."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        UniqueConstraint("org_id", "call_id"),
+        of_call(),
+        Index("erasures_open", "org_id", "next_attempt_at", postgresql_where=text("erased_at IS NULL")),
+        Index("erasures_newest", text("created_at DESC"), "id"),
+        {"schema": "app"},
+    )
+    id: Mapped[UUID] = row_id()
+    org_id: Mapped[UUID] = org_id_column()
+    call_id: Mapped[UUID]
+    cause: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[datetime] = now()
+    next_attempt_at: Mapped[datetime] = now()
+    claimed_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    erased_at: Mapped[datetime | None]
+    objects: Mapped[int] = mapped_column(server_default="0")
 
 
 class RefusedGrantRow(Base):

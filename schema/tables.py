@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.columns import Base, now, of_call, of_upload, org_id_column, row_id
-from schema.machinery import GrantKeyRow, StorageFinding, SweepRow  # noqa: F401 - the rest of the metadata
+from schema.machinery import ErasureRow, GrantKeyRow, StorageFinding, SweepRow  # noqa: F401 - the rest of the metadata
 from schema.trail import AuditLog, RecordingDownload, RecordingExport, RecordingRendition  # noqa: F401 - and what leaves
 
 
@@ -27,6 +27,7 @@ class Organization(Base):
     name: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="active")
     created_at: Mapped[datetime] = now()
+    recording_retention_days: Mapped[int | None]
 
 
 class Agent(Base):
@@ -116,6 +117,12 @@ class CallLog(Base):
         Index("call_logs_org_id_started_at", "org_id", text("started_at DESC")),
         Index("call_logs_agent_id", "org_id", "agent_id", postgresql_where=text("agent_id IS NOT NULL")),
         Index("call_logs_lead_id", "org_id", "lead_id", postgresql_where=text("lead_id IS NOT NULL")),
+        Index(
+            "call_logs_retention",
+            "org_id",
+            "recording_uploaded_at",
+            postgresql_where=text("recording_status = 'completed' AND NOT legal_hold"),
+        ),
     )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column()
@@ -197,6 +204,7 @@ class RecordingUpload(Base):
     created_at: Mapped[datetime] = now()
     completed_at: Mapped[datetime | None]
     retried_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
 
 
 class FailedRecordingUpload(Base):

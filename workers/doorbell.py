@@ -16,6 +16,7 @@ from workers.broker import Broker
 UPLOAD_TASK = "recordings.upload"
 UPLOAD_QUEUE = "upload"
 SWEEP_TASK = "recordings.sweep"
+ERASE_TASK = "recordings.erase"
 #: Of its own, so that no upload waits in line behind a sweep.
 MAINTENANCE_QUEUE = "maintenance"
 DOWNLOAD_TASK = "recordings.download"
@@ -93,14 +94,18 @@ class Bell:
                 )
         return forgotten
 
-    def ring_for_sweep(self, org_id: UUID, grant: str) -> None:
-        """Publish the doorbell of a sweep. Raises ``BrokerLostError``."""
-        try:
-            self._app.send_task(
-                SWEEP_TASK, kwargs={"org_id": str(org_id)}, headers={GRANT_HEADER: grant}, queue=MAINTENANCE_QUEUE
-            )
-        except (KombuError, RedisError, OSError) as error:
-            raise BrokerLostError(type(error).__name__) from error
+    def ring_for_upkeep(self, task: str, asked: Sequence[tuple[UUID, str]], *, most: int) -> int:
+        """The same for sweeps and erasures: for each organisation the grant for it."""
+        with self._together(MAINTENANCE_QUEUE, most) as (producer, forgotten):
+            for org_id, grant in asked:
+                self._app.send_task(
+                    task,
+                    kwargs={"org_id": str(org_id)},
+                    headers={GRANT_HEADER: grant},
+                    queue=MAINTENANCE_QUEUE,
+                    producer=producer,
+                )
+        return forgotten
 
     @contextmanager
     def _together(self, queue: str, most: int) -> Iterator[tuple[Producer, int]]:

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from workers.doorbell import (
     DOWNLOAD_QUEUE,
     DOWNLOAD_TASK,
+    ERASE_TASK,
     EXPORT_QUEUE,
     EXPORT_TASK,
     GRANT_HEADER,
@@ -137,7 +138,7 @@ def _upload(kwargs: dict[str, Any]) -> _Doorbell:
     raise _MalformedError
 
 
-def _sweep(kwargs: dict[str, Any]) -> _Doorbell:
+def _organisation(kwargs: dict[str, Any]) -> _Doorbell:
     match kwargs:
         case {"org_id": org, **rest} if not rest:
             org_id = _uuid(org)
@@ -162,7 +163,7 @@ _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any]], _Doorbell]]] = {
     UPLOAD_QUEUE: {UPLOAD_TASK: _upload},
     DOWNLOAD_QUEUE: {DOWNLOAD_TASK: _one("download_id")},
     EXPORT_QUEUE: {EXPORT_TASK: _one("export_id")},
-    MAINTENANCE_QUEUE: {SWEEP_TASK: _sweep},
+    MAINTENANCE_QUEUE: {SWEEP_TASK: _organisation, ERASE_TASK: _organisation},
 }
 QUEUES = frozenset(_READERS)
 

@@ -1,8 +1,9 @@
-"""What the dispatcher rings for beside uploads: sweeps of the storage. One at a time over all organisations, each once
-in a while, or when an operator asks."""
+"""What the dispatcher rings for beside uploads: sweeps of the storage, one at a time over all organisations, each once
+in a while, or when an operator asks; and erasures, as soon as there are any."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
@@ -10,14 +11,17 @@ from uuid import UUID
 import psycopg
 
 from workers.dispatch import clock_s
-from workers.doorbell import Bell, BrokerLostError
+from workers.doorbell import ERASE_TASK, SWEEP_TASK, Bell, BrokerLostError
 from workers.grants import GrantKey, mint
+from workers.retention import Retention
 from workers.settings import DispatcherSettings
 from workers.telemetry import log
 
 #: No organisation is rung for more often: neither the next slice of a large one, nor one whose sweeps fail.
 PACE = timedelta(seconds=30)
 _LOOK_EVERY_S = 1.0
+#: Doorbells that wait, at most: sweeps are one, erasures are rung for again.
+_MOST = 100
 #: Between two looks over all organisations, while none is due.
 _SEARCH_EVERY_S = 30.0
 _log = log("dispatcher")
@@ -78,6 +82,7 @@ class Upkeep:
     settings: DispatcherSettings
     key: GrantKey
     rota: Rota
+    retention: Retention = field(default_factory=Retention)
     _looks_at: float = 0.0
 
     @classmethod
@@ -85,18 +90,28 @@ class Upkeep:
         return cls(settings, key, Rota(timedelta(seconds=settings.sweep_every_s)))
 
     def tend(self, connection: psycopg.Connection[Any], bell: Bell) -> None:
-        """Ring for a sweep if one is due. Looks once a second at most; a broker that is away costs the pace."""
+        """Ring for what is due. Looks once a second at most; a broker that is away costs the pace."""
         if time.monotonic() < self._looks_at:
             return
         self._looks_at = time.monotonic() + _LOOK_EVERY_S
         org_id = self.rota.next(connection)
-        if org_id is None:
-            return
-        lifetime_s = self.settings.grant_lifetime_s
-        grant = mint(self.key, org_id=org_id, subject=org_id, now_s=clock_s(connection), lifetime_s=lifetime_s)
+        if org_id is not None:
+            self._ring(connection, bell, SWEEP_TASK, [org_id])
+        if erasing := self.retention.due(connection):
+            self._ring(connection, bell, ERASE_TASK, erasing)
+
+    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, task: str, organisations: Sequence[UUID]) -> None:
+        now_s, lifetime_s = clock_s(connection), self.settings.grant_lifetime_s
+        asked = [
+            (org_id, mint(self.key, org_id=org_id, subject=org_id, now_s=now_s, lifetime_s=lifetime_s))
+            for org_id in organisations
+        ]
         try:
-            bell.ring_for_sweep(org_id, grant)
+            forgotten = bell.ring_for_upkeep(task, asked, most=_MOST)
         except BrokerLostError as error:
-            _log.warning("broker_lost", task="sweep", error=str(error))
+            _log.warning("broker_lost", task=task, error=str(error))
             return
-        _log.info("sweep_rung", org_id=str(org_id))
+        if forgotten:
+            _log.warning("doorbells_unheard", task=task, forgotten=forgotten)
+        for org_id in organisations:
+            _log.info("sweep_rung" if task == SWEEP_TASK else "erasure_rung", org_id=str(org_id))

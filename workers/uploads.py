@@ -44,5 +44,10 @@ class Copied:
 def object_key(upload: Upload, extension: str) -> str:
     """Where a recording lives: a function of ids and the row's birth only, so that a second attempt meets the first's
     object instead of making another (DESIGN section 8). ``extension`` has no dot."""
-    born = upload.created_at.astimezone(UTC)
-    return f"{upload.org_id}/{born:%Y}/{born:%m}/{upload.call_id}/{upload.id}.{extension}"
+    return f"{call_folder(upload.org_id, upload.call_id, upload.created_at)}{upload.id}.{extension}"
+
+
+def call_folder(org_id: UUID, call_id: UUID, created_at: datetime) -> str:
+    """Where everything lies that was made of a call's uploads of that month, and nothing else."""
+    born = created_at.astimezone(UTC)
+    return f"{org_id}/{born:%Y}/{born:%m}/{call_id}/"

@@ -11,6 +11,7 @@ from schema import roles as logins
 from schema.isolation.cast import Cast
 from schema.isolation.cells import NOBODY, listed
 from schema.isolation.contexts import OWN, Context, contexts
+from schema.isolation import erasing
 from schema.isolation.effects import EFFECTS, Effect
 from schema.isolation.expectation import Cell, Expectation
 from schema.isolation.functions import CALLS, may_call
@@ -33,6 +34,7 @@ _ALIKE = "another organisation's id and one that does not exist are refused alik
 _TRACE = {"org_id": "'{own_org}'", "actor": "session_user"}
 _OF_UPLOAD = {**_TRACE, "action": "'upload_retried'", "subject_id": "'{own_failed}'"}
 _OF_SWEEP = {**_TRACE, "action": "'sweep_requested'"}
+_OF_ERASURE = {**_TRACE, "action": "'recording_erased'", "subject_id": "'{own_call}'"}
 _OF_CREDENTIALS = {**_TRACE, "action": "'integration_set'"}
 _OF_REFUSAL = {"actor": "session_user", "action": "'grant_refused'"}
 _FALSE_TRACES: Mapping[str, tuple[tuple[str, Row], ...]] = {
@@ -55,6 +57,14 @@ _FALSE_TRACES: Mapping[str, tuple[tuple[str, Row], ...]] = {
         ("of nobody's", _OF_SWEEP | {"org_id": "NULL"}),
         ("by somebody else", _OF_SWEEP | {"actor": "'nobody'"}),
         ("of what it does not do", _OF_SWEEP | {"action": "'upload_retried'"}),
+    ),
+    roles.ERASER: (
+        ("of the other's", _OF_ERASURE | {"org_id": "'{other_org}'"}),
+        ("of nobody's", _OF_ERASURE | {"org_id": "NULL"}),
+        ("of the other's call", _OF_ERASURE | {"subject_id": "'{other_call}'"}),
+        ("of no call", _OF_ERASURE | {"subject_id": "NULL"}),
+        ("by somebody else", _OF_ERASURE | {"actor": "'nobody'"}),
+        ("of what it does not do", _OF_ERASURE | {"action": "'upload_retried'"}),
     ),
     roles.REFUSALS: (
         ("of an organisation", _OF_REFUSAL | {"org_id": "'{own_org}'"}),
@@ -93,7 +103,7 @@ def attacks(cast: Cast) -> Iterator[Cell]:
         for function, call in CALLS.items():
             if not may_call(role.name, function):
                 yield _cell(stage, role.name, function, "call", f"SELECT {call}", DENIED, role.why)
-    for effect in EFFECTS:
+    for effect in (*EFFECTS, *erasing.EFFECTS):
         yield _effect(stage, effect)
     yield from _by_insert(stage)
     yield from _by_subject(stage)

@@ -12,7 +12,7 @@ from schema.isolation.planting import TABLES, Row, Table
 _UUIDS = (
     *("org", "user", "colleague", "agent", "lead", "knowledge", "config", "integration", "call", "spare_call"),
     *("pending", "processing", "completed", "failed", "failure", "recovered", "download", "colleagues"),
-    *("export", "colleagues_export", "rendition"),
+    *("export", "colleagues_export", "rendition", "erased_call", "erasure"),
 )
 _NUMBERS = ("metric", "finding", "entry", "announced", "by_another", "stale")
 

@@ -152,7 +152,8 @@ class _Asked:
                     row = {column: f"'{there}'"}
                     expected = self._given(NO_SUCH_PARENT, may=self.is_.may("INSERT", *self.is_.row, column))
                     insert = self.is_.insert(self.is_.cast.own, row)
-                    yield self._cell(f"INSERT under {whose} {column}", insert, DENIED if hidden else expected, _ALIKE)
+                    refused = DENIED if hidden or self.is_.by_parent else expected
+                    yield self._cell(f"INSERT under {whose} {column}", insert, refused, _ALIKE)
 
     def _conflicts(self) -> Iterator[Cell]:
         """The other's key once more, for whoever may choose keys."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schema.isolation.cast import Cast, Organisation
-from schema.isolation.rights import CLAIMS, ENQUEUED, GRANT, NAMED_ORG, NAMED_UPLOAD
+from schema.isolation.rights import CLAIMS, ENQUEUED, GRANT, NAMED_CALL, NAMED_ORG, NAMED_UPLOAD
 
 #: own, other: shows that organisation; nobody: none. refused, malformed: every statement that asks is an error.
 Proves = Literal["own", "other", "nobody", "refused", "malformed"]
@@ -57,6 +57,7 @@ def whole_truth(org: Organisation) -> dict[str, str]:
         ENQUEUED: org.ids["org"],
         NAMED_UPLOAD: org.ids["failed"],
         NAMED_ORG: org.ids["org"],
+        NAMED_CALL: org.ids["call"],
     }
 
 

@@ -49,6 +49,10 @@ class Expectation:
         return self.role.reach(self.table.name).scope
 
     @property
+    def by_parent(self) -> bool:
+        return self.role.reach(self.table.name).by_parent
+
+    @property
     def sees(self) -> Rows:
         """The planted rows that row-level security shows it, if it may look at all."""
         reach = self.role.reach(self.table.name)
@@ -83,6 +87,8 @@ class Expectation:
         """What comes of a row for ``own``, for ``other`` or for no organisation."""
         if self.scope == "own" and self.context.proves == "malformed":
             permitted: Outcome = MALFORMED
+        elif aim == "null" and self.by_parent and self.context.proves == "own":
+            permitted = NULL
         elif self.scope == "none" or (self.scope == "own" and self.context.proves != aim):
             permitted = DENIED
         elif aim == "null":

@@ -44,6 +44,18 @@ CALLS: Mapping[str, str] = {
     "app.name_integration": "app.name_integration('{own_org}', 'r')",
     "app.refuse_unsealed": f"app.refuse_unsealed({SEALED})",
     "app.note_integration": "app.note_integration('integration_set', '{own_org}', '{own_org}', 'r', '{{}}')",
+    "public.erase_recording": "public.erase_recording('{own_spare_call}', 'r')",
+    "public.set_legal_hold": "public.set_legal_hold('{own_call}', true, 'r')",
+    "app.plan_erasure": "app.plan_erasure('{own_spare_call}', 'requested', 'r')",
+    "app.plan_retention": "app.plan_retention(1)",
+    "app.record_erasure": "app.record_erasure()",
+    "app.named_call_id": "app.named_call_id()",
+    "app.take_call": "app.take_call('{own_call}', 'r')",
+    "app.note_call_action": "app.note_call_action('legal_hold_set', '{own_org}', 'r', '{{}}')",
+    "app.keep_erased_upload": "app.keep_erased_upload()",
+    "app.keep_erased_call": "app.keep_erased_call()",
+    "app.refuse_erased_call": "app.refuse_erased_call()",
+    "app.refuse_erased_rendition": "app.refuse_erased_rendition()",
     "app.refuse_change": "app.refuse_change()",
     "app.refuse_org_change": "app.refuse_org_change()",
     "app.touch_updated_at": "app.touch_updated_at()",
@@ -59,6 +71,8 @@ _HELPERS: Mapping[str, str] = {
     "app.name_integration": roles.INTEGRATOR,
     "app.refuse_unsealed": roles.INTEGRATOR,
     "app.note_integration": roles.INTEGRATOR,
+    "app.take_call": roles.ERASER,
+    "app.note_call_action": roles.ERASER,
 }
 """Owned by an owner of functions, and called by those alone."""
 

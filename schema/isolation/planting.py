@@ -67,7 +67,7 @@ class Table:
 TABLES = (
     Table(
         name="public.organizations",
-        rows=({"id": "'{org}'", "name": "'Clinic'"},),
+        rows=({"id": "'{org}'", "name": "'Clinic'", "recording_retention_days": "36500"},),
         example={"name": "'Another clinic'"},
         changes={"name": "'Renamed'"},
     ),
@@ -123,6 +123,13 @@ TABLES = (
                 "recording_sha256": "repeat('a', 64)",
             },
             {"id": "'{spare_call}'", "org_id": "'{org}'", "provider": "'https'", "provider_call_id": "'spare'"},
+            {
+                "id": "'{erased_call}'",
+                "org_id": "'{org}'",
+                "provider": "'https'",
+                "provider_call_id": "'erased'",
+                "recording_status": "'erased'",
+            },
         ),
         example={"org_id": "'{org}'", "provider": "'https'", "provider_call_id": "'new'"},
         changes={"recording_status": "'pending'", "transcript": "'changed'"},
@@ -243,6 +250,21 @@ TABLES = (
         example={"org_id": "'{org}'"},
         changes={"claimed_at": "now()", "rung_at": "now()", "requested_at": "now()"},
         once=True,
+    ),
+    Table(
+        name="app.erasures",
+        rows=(
+            {
+                "id": "'{erasure}'",
+                "org_id": "'{org}'",
+                "call_id": "'{erased_call}'",
+                "cause": "'requested'",
+                "reason": "'a patient asked'",
+            },
+        ),
+        example={"org_id": "'{org}'", "call_id": "'{spare_call}'", "cause": "'retention'", "reason": "'30 days'"},
+        changes={"claimed_at": "now()", "reason": "'changed'"},
+        parents={"call_id": "spare_call"},
     ),
     Table(
         name="app.workers",

@@ -22,8 +22,10 @@ GRANT = "app.task_grant"
 ENQUEUED = "app.enqueue_org_id"
 NAMED_UPLOAD = "app.named_upload_id"
 NAMED_ORG = "app.named_org_id"
-PROOFS = (CLAIMS, GRANT, ENQUEUED, NAMED_UPLOAD, NAMED_ORG)
+NAMED_CALL = "app.named_call_id"
+PROOFS = (CLAIMS, GRANT, ENQUEUED, NAMED_UPLOAD, NAMED_ORG, NAMED_CALL)
 
+_ERASURE = {"org_id": "'{org}'", "cause": "'requested'", "reason": "'r'"}
 _PRIVILEGE = re.compile(r"(\w+)(?:\(([^)]*)\))?")
 
 
@@ -36,6 +38,8 @@ class Reach:
     sees: int | None = None
     #: Whether it also sees what belongs to neither: a suspended organisation, an audit row of no organisation.
     rest: bool = True
+    #: Whether row-level security compares the parent and not the organisation, which the parent's key holds.
+    by_parent: bool = False
     #: The row that it may insert, where that differs from the table's own example.
     row: Mapping[str, str] = field(default_factory=dict)
 
@@ -179,6 +183,32 @@ ROLES = (
         reaches={
             "public.organizations": Reach(rest=False),
             "public.audit_log": Reach(scope="none"),  # the trigger names the organisation
+        },
+    ),
+    Role(
+        name=roles.ERASER,
+        proof=NAMED_CALL,
+        why="the owner of erase_recording() and set_legal_hold() touches the one call that the call names",
+        reaches={
+            "public.call_logs": Reach(sees=1),
+            "app.erasures": Reach(sees=0, by_parent=True, row={**_ERASURE, "call_id": "'{call}'"}),
+            "public.audit_log": Reach(
+                row={
+                    "org_id": "'{org}'",
+                    "actor": "session_user",
+                    "action": "'erasure_planned'",
+                    "subject_id": "'{call}'",
+                }
+            ),
+        },
+    ),
+    Role(
+        name=roles.PLANNER,
+        scope="every",
+        why="the owner of plan_retention() sees which calls' time is over: no number, no word, nothing to change",
+        reaches={
+            "public.organizations": Reach(scope="every", rest=False),  # those that do not keep without end
+            "public.call_logs": Reach(scope="every", sees=1),  # what is stored, and not held
         },
     ),
     Role(

@@ -19,8 +19,10 @@ REQUESTER = "recording_sweep_requester"
 REFUSALS = "recording_refusal_reporter"
 INTEGRATOR = "recording_integrator"
 ASKER = "recording_download_requester"
+ERASER = "recording_eraser"
+PLANNER = "recording_retention_planner"
 
-DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR, ASKER)
+DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR, ASKER, ERASER, PLANNER)
 """Own the SECURITY DEFINER functions and nothing else; nobody logs in as one."""
 
 RUNTIME = (*LOGINS, USER, ANONYMOUS)
@@ -72,6 +74,11 @@ DEFINER_FUNCTIONS: Mapping[str, str] = {
     "public.announced_integration": INTEGRATOR,
     "public.reseal_integration": INTEGRATOR,
     "public.remove_integration": INTEGRATOR,
+    "public.erase_recording": ERASER,
+    "public.set_legal_hold": ERASER,
+    "app.plan_erasure": ERASER,
+    "app.record_erasure": ERASER,
+    "app.plan_retention": PLANNER,
 }
 """Every function that acts as its owner, and that owner."""
 
@@ -113,6 +120,7 @@ BOUND: Mapping[str, str] = {
 """Who sees one organisation, and the function that says which: each policy of theirs is that comparison."""
 
 _NAMED = one("app.named_upload_id")
+_NAMED_CALL = one("app.named_call_id")
 _UNSETTLED = "(status = ANY (ARRAY['pending'::text, 'processing'::text]))"
 _ORG_OF_NAMED = f"(org_id = ( SELECT q.org_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
 _CALL_OF_NAMED = f"(id = ( SELECT q.call_id FROM public.recording_upload_queue q WHERE (q.id = {_NAMED})))"
@@ -154,7 +162,23 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
         f"((subject_id = {_NAMED}) AND (actor = SESSION_USER) "
         "AND (action = ANY (ARRAY['upload_retried'::text, 'upload_discarded'::text])) AND " + _ORG_OF_NAMED + ")"
     ),
+    # One call, whosever it is.
+    (ERASER, "public.call_logs", "ALL"): f"(id = {_NAMED_CALL})",
+    (ERASER, "public.recording_upload_queue", "ALL"): f"(call_id = {_NAMED_CALL})",
+    (ERASER, "public.failed_recording_uploads", "ALL"): f"(call_id = {_NAMED_CALL})",
+    (ERASER, "public.recording_downloads", "SELECT"): f"(call_id = {_NAMED_CALL})",
+    (ERASER, "app.erasures", "ALL"): f"(call_id = {_NAMED_CALL})",
+    (ERASER, "public.audit_log", "INSERT"): (
+        f"((subject_id = {_NAMED_CALL}) AND (actor = SESSION_USER) AND (action = ANY (ARRAY["
+        "'erasure_planned'::text, 'erasure_withdrawn'::text, 'recording_erased'::text, 'legal_hold_set'::text, "
+        f"'legal_hold_released'::text])) AND (org_id = ( SELECT c.org_id FROM public.call_logs c "
+        f"WHERE (c.id = {_NAMED_CALL}))))"
+    ),
     # Every organisation: columns are what limits these roles.
+    (PLANNER, "public.organizations", "SELECT"): "(recording_retention_days IS NOT NULL)",
+    (PLANNER, "public.call_logs", "SELECT"): "((recording_status = 'completed'::text) AND (NOT legal_hold))",
+    (DISPATCHER, "app.erasures", "SELECT"): "true",
+    (OPERATOR, "app.erasures", "SELECT"): "true",
     (DISPATCHER, "public.organizations", "SELECT"): "(status = 'active'::text)",
     (DISPATCHER, "public.recording_upload_queue", "SELECT"): _UNSETTLED,
     (DISPATCHER, "public.recording_upload_queue", "UPDATE"): _UNSETTLED,

@@ -9,7 +9,9 @@ from schema.lints.declared import (
     ASKER,
     DEFINERS,
     ENQUEUER,
+    ERASER,
     INTEGRATOR,
+    PLANNER,
     REFUSALS,
     REPORTER,
     REQUESTER,
@@ -32,7 +34,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.call_logs": "SELECT",
         "public.recording_upload_queue": (
             "SELECT(id org_id call_id provider recording_id priority status attempt failures max_failures "
-            "next_attempt_at size_bytes sha256 content_type error_code created_at completed_at)"
+            "next_attempt_at size_bytes sha256 content_type error_code created_at completed_at erased_at)"
         ),
         "public.failed_recording_uploads": "SELECT",
         "public.recording_upload_metrics": "SELECT",
@@ -76,6 +78,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "app.storage_findings": (
             "SELECT INSERT(org_id upload_id object_key code action) UPDATE(action last_seen_at resolved_at)"
         ),
+        "app.erasures": (
+            "SELECT(id org_id call_id next_attempt_at claimed_at erased_at objects) "
+            "UPDATE(next_attempt_at claimed_at error_code erased_at objects)"
+        ),
     },
     DISPATCHER: {
         "public.organizations": "SELECT(id status created_at)",
@@ -88,19 +94,21 @@ TABLES: Mapping[str, Mapping[str, str]] = {
             "UPDATE(dispatched_until status error_code)"
         ),
         "public.recording_exports": (
-            "SELECT(id org_id status failures dispatched_until lease_expires_at expires_at created_at) "
+            "SELECT(id org_id status object_key failures dispatched_until lease_expires_at expires_at created_at) "
             "UPDATE(dispatched_until status error_code lease_expires_at)"
         ),
         "app.sweeps": (
             "SELECT(org_id requested_at rung_at claimed_at leased_until begun_at swept_at) "
             "INSERT(org_id rung_at) UPDATE(rung_at)"
         ),
+        "app.erasures": "SELECT(org_id next_attempt_at error_code erased_at)",
     },
     OPERATOR: {
         "public.organizations": "SELECT",
         "public.recording_upload_queue": (
             "SELECT(id org_id call_id provider priority status attempt failures max_failures next_attempt_at "
-            "dispatched_until lease_expires_at worker size_bytes sha256 error_code created_at completed_at retried_at)"
+            "dispatched_until lease_expires_at worker size_bytes sha256 error_code created_at completed_at retried_at "
+            "erased_at)"
         ),
         "public.failed_recording_uploads": "SELECT",
         "public.recording_upload_metrics": "SELECT",
@@ -116,6 +124,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.integrations": "SELECT(id org_id provider key_id created_at updated_at)",
         "app.sweeps": "SELECT",
         "app.storage_findings": "SELECT",
+        "app.erasures": "SELECT",
         "app.workers": "SELECT",
         "app.refused_grants": "SELECT",
     },
@@ -135,7 +144,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     },
     ACTIONS: {
         "public.recording_upload_queue": (
-            "SELECT(id org_id call_id status attempt failures next_attempt_at error_code) "
+            "SELECT(id org_id call_id status attempt failures next_attempt_at error_code erased_at) "
             "UPDATE(status failures next_attempt_at dispatched_until error_code retried_at)"
         ),
         "public.failed_recording_uploads": (
@@ -165,6 +174,26 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         ),
         "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
     },
+    ERASER: {
+        "public.call_logs": (
+            "SELECT(id org_id recording_status recording_sha256 legal_hold) "
+            "UPDATE(recording_status recording_key legal_hold)"
+        ),
+        "public.recording_upload_queue": (
+            "SELECT(id org_id call_id status error_code object_key size_bytes sha256 completed_at erased_at) "
+            "UPDATE(status error_code source_url dispatched_until erased_at)"
+        ),
+        "public.failed_recording_uploads": (
+            "SELECT(org_id call_id resolved_at) UPDATE(next_retry_at resolved_at resolution)"
+        ),
+        "public.recording_downloads": "SELECT(id org_id call_id export_id status)",
+        "app.erasures": "SELECT(org_id call_id claimed_at) INSERT(org_id call_id cause reason) DELETE",
+        "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
+    },
+    PLANNER: {
+        "public.organizations": "SELECT(id recording_retention_days)",
+        "public.call_logs": "SELECT(id org_id recording_status recording_uploaded_at legal_hold)",
+    },
     REPORTER: {"app.workers": _ALL},
     REFUSALS: {
         "app.refused_grants": "SELECT INSERT(hour kind) UPDATE(refused last_at) DELETE",
@@ -188,7 +217,13 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "public.auth_user_id": (USER, ASKER),
     "public.request_recording_download": USER,
     "public.request_recording_export": USER,
-    "public.revoke_recording_download": OPERATOR,
+    "public.revoke_recording_download": (OPERATOR, ERASER),
+    "public.erase_recording": OPERATOR,
+    "public.set_legal_hold": OPERATOR,
+    "app.plan_erasure": PLANNER,
+    "app.plan_retention": DISPATCHER,
+    "app.record_erasure": OWNER,
+    "app.named_call_id": ERASER,
     "app.record_download": OWNER,
     "app.record_export": OWNER,
     "app.task_org_id": WORKER,
@@ -226,6 +261,8 @@ SCHEMAS: Mapping[str, tuple[str, ...]] = {
         REFUSALS,
         INTEGRATOR,
         ASKER,
+        ERASER,
+        PLANNER,
         OWNER,
     ),
 }

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from schema import roles as logins
+from schema.isolation import erasing
 from schema.isolation.cast import Cast
 from schema.isolation.cells import NOBODY, listed
 from schema.isolation.contexts import OWN, Context, contexts
-from schema.isolation import erasing
 from schema.isolation.effects import EFFECTS, Effect
 from schema.isolation.expectation import Cell, Expectation
 from schema.isolation.functions import CALLS, may_call

@@ -27,14 +27,15 @@ _REVIVED = (
     "UPDATE public.call_logs SET recording_status = 'completed', recording_key = 'k' WHERE id = '{own_call}'"
 )
 _ENQUEUED = (
-    f"{_ERASE}; {_AS_ADMINISTRATOR}; INSERT INTO public.recording_upload_queue (org_id, call_id, provider, recording_id, "
-    "source_url) VALUES ('{own_org}', '{own_spare_call}', 'https', 'late', 'https://provider.example/late')"
+    f"{_ERASE}; {_AS_ADMINISTRATOR}; INSERT INTO public.recording_upload_queue (org_id, call_id, provider, "
+    "recording_id, source_url) VALUES ('{own_org}', '{own_spare_call}', 'https', 'late', 'https://provider.example/late')"
 )
 _RENDITIONS, _OF_ERASED = "public.recording_renditions", "call_id = '{own_erased_call}'"
 _RENDITION = (
     f"INSERT INTO {_RENDITIONS} (org_id, call_id, upload_id, format, object_key, size_bytes, sha256, source_sha256) "
     "VALUES ('{own_org}', '{own_erased_call}', '{own_completed}', 'ogg', 'k', 1, repeat('a', 64), repeat('a', 64))"
 )
+_RECEIPT = "action = 'recording_erased'"
 _FINISH = "UPDATE app.erasures SET claimed_at = now(), erased_at = now() WHERE org_id = '{own_org}'"
 _CHANGE = f"{_AS_ADMINISTRATOR}; UPDATE app.erasures SET objects = 7 WHERE org_id = '{{own_org}}'"
 
@@ -71,7 +72,7 @@ EFFECTS = (
     _hold("call without a reason", _MISTAKE, statement=_HOLD.replace("'r')", "' ')")),
     _hold("call, and no erasure is planned", NOTHING, _ERASURES, "reason = 'r'", f"{_SETTLED}{_ERASE_OWN}; {_HOLD}"),
     Effect("app.plan_retention", "call", _PLAN, _OWN, _ERASURES, "cause = 'retention'"),
-    Effect("app.task_org_id", "finish an erasure, and its receipt", _FINISH, _OWN, _TRAIL, "action = 'recording_erased'"),
+    Effect("app.task_org_id", "finish an erasure, and its receipt", _FINISH, _OWN, _TRAIL, _RECEIPT),
     Effect("app.task_org_id", "keep a rendition of what is erased", _RENDITION, NOTHING, _RENDITIONS, _OF_ERASED),
     Effect("app.task_org_id", "finish an erasure, then change it", f"{_FINISH}; {_CHANGE}", DENIED),
 )

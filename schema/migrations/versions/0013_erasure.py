@@ -1,4 +1,4 @@
-"""Erasure: recordings that were asked for to be forgotten, or whose time is over, and those that a court asks to keep."""
+"""Erasure: recordings that somebody asked to have forgotten, or whose time is over; and legal holds."""
 
 from schema.migrations.frozen import run_sql
 

@@ -131,7 +131,11 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
     "app.plan_erasure": (
         ("erases what is held", "WHEN call.is_held THEN RETURN 'on_legal_hold';", ""),
         ("erases under a running upload", "WHEN call.is_running THEN RETURN 'already_running';", ""),
-        ("leaves the URL", "source_url = 'https://erased.invalid/', dispatched_until = NULL", "dispatched_until = NULL"),
+        (
+            "leaves the URL",
+            "source_url = 'https://erased.invalid/', dispatched_until = NULL",
+            "dispatched_until = NULL",
+        ),
         ("leaves the links", "PERFORM public.revoke_recording_download(", None),
         ("leaves the call", "UPDATE public.call_logs AS c SET recording_status = 'erased'", None),
         ("leaves no trace", "PERFORM app.note_call_action(", None),

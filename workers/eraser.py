@@ -13,12 +13,12 @@ from workers.erasures import Erasure, Erasures, Traces
 from workers.errors import AttemptError, ForOperator
 from workers.intake import Refused
 from workers.refused import Refusals
-from workers.remains import Remains
+from workers.remains import Place, Remains
 from workers.stores import Storage
 from workers.telemetry import log
 from workers.territory import OutsideTerritory
 from workers.uploads import call_folder
-from workers.zips import Zips
+from workers.zips import Zips, zip_prefix
 
 #: What one doorbell may take, about.
 SLICE_S = 20.0
@@ -42,41 +42,50 @@ class Eraser:
     def carry_out(self, grant: str) -> None:
         """Answer a doorbell: what was planned for the organisation that the database reads in the grant, and ZIPs that
         nobody may fetch any more. Raises nothing but a fault of our own, or of the database."""
-        erasures, zips = Erasures(self.engine, grant), Zips(self.engine, grant, self.store)
-        ends_at = time.monotonic() + self.slice_s
+        if self.drain.begun:
+            return
+        erasures = Erasures(self.engine, grant)
         try:
-            while not self.drain.begun and time.monotonic() < ends_at and (erasure := erasures.claim(_LEASE)):
-                self._erase(erasures, erasure)
+            org_id = erasures.organisation()
+            remains = Remains(self.store.within(org_id), org_id)
+            self._erase_all(erasures, remains)
             if not self.drain.begun:
-                zips.clear()
+                Zips(self.engine, grant, remains).clear()
         except psycopg.errors.InsufficientPrivilege:
             if self.refusals.report(Refused(task=ERASE_TASK), grant) is None:
                 raise
         except AttemptError as error:
-            _log.warning("erasure_waits", code=error.code)
+            _log.warning("zips_wait", code=error.code)
 
-    def _erase(self, erasures: Erasures, erasure: Erasure) -> None:
+    def _erase_all(self, erasures: Erasures, remains: Remains) -> None:
+        ends_at = time.monotonic() + self.slice_s
+        while not self.drain.begun and time.monotonic() < ends_at:
+            erasure = erasures.claim(_LEASE)
+            if erasure is None:
+                return
+            self._erase(erasures, remains, erasure)
+
+    def _erase(self, erasures: Erasures, remains: Remains, erasure: Erasure) -> None:
         logger = _log.bind(org_id=str(erasure.org_id), call_id=str(erasure.call_id))
         try:
-            remains = Remains(self.store.within(erasure.org_id), erasure.org_id)
-            objects = remains.erase(prefixes(erasure, erasures.traces(erasure)))
+            objects = remains.erase(places(erasure, erasures.traces(erasure)))
         except AttemptError as error:
-            wait = _LATER if isinstance(error, ForOperator) else _SOON
-            erasures.put_off(erasure, error.code, wait)
+            erasures.put_off(erasure, error.code, _LATER if isinstance(error, ForOperator) else _SOON)
             logger.warning("erasure_waits", code=error.code)
         except OutsideTerritory:
             # A key in a row that is not the organisation's: nothing is deleted on the word of such a row.
             erasures.put_off(erasure, "object_outside", _LATER)
-            logger.error("erasure_waits", code="object_outside")
+            logger.warning("erasure_waits", code="object_outside")
         else:
             if erasures.finish(erasure, objects=objects):
                 logger.info("recording_erased", objects=objects)
 
 
-def prefixes(erasure: Erasure, traces: Traces) -> list[str]:
-    """Where to look: the folders of the call, whatever its uploads have left there; keys that are elsewhere; and the
-    ZIPs of every attempt at an export that had it in."""
+def places(erasure: Erasure, traces: Traces) -> list[Place]:
+    """Where to look: the folders of the call, whatever its uploads have left there; the keys that its rows name; and
+    the ZIPs of every attempt at an export that had it in."""
     folders = {call_folder(erasure.org_id, erasure.call_id, born) for born in traces.born}
-    elsewhere = {key for key in traces.keys if not key.startswith(tuple(folders))}
     zips = {zip_prefix(erasure.org_id, export_id) for export_id in traces.exports}
-    return sorted(folders | elsewhere | zips)
+    return [Place(prefix, is_prefix=True) for prefix in sorted(folders | zips)] + [
+        Place(key, is_prefix=False) for key in sorted(set(traces.keys))
+    ]

@@ -26,7 +26,8 @@ FROM due WHERE e.id = due.id
 RETURNING e.id, e.org_id, e.call_id
 """
 
-# Every upload that there was, for what it may have left behind; the ZIPs that have the recording in.
+# Every upload that there was, for what it may have left behind; and the ZIPs that have the recording in: those that had
+# not ended were ended when the erasure was planned.
 _STORED = """
 SELECT q.created_at, q.object_key FROM public.recording_upload_queue AS q
 WHERE q.org_id = %(org_id)s AND q.call_id = %(call_id)s
@@ -34,8 +35,9 @@ UNION ALL
 SELECT NULL, r.object_key FROM public.recording_renditions AS r WHERE r.org_id = %(org_id)s AND r.call_id = %(call_id)s
 """
 _EXPORTS = """
-SELECT DISTINCT d.export_id FROM public.recording_downloads AS d
-WHERE d.org_id = %(org_id)s AND d.call_id = %(call_id)s AND d.export_id IS NOT NULL
+SELECT e.id FROM public.recording_exports AS e
+WHERE e.org_id = %(org_id)s AND e.status IN ('failed', 'revoked', 'expired') AND e.id IN (
+    SELECT d.export_id FROM public.recording_downloads AS d WHERE d.org_id = %(org_id)s AND d.call_id = %(call_id)s)
 """
 
 _FINISH = """
@@ -78,6 +80,11 @@ class Erasures:
 
     engine: Engine
     grant: str
+
+    def organisation(self) -> UUID:
+        """Whose they are: what the database reads in the grant."""
+        found: UUID = run_as_task(self.engine, self.grant, "SELECT app.task_org_id()", {})[0][0]
+        return found
 
     def claim(self, lease: timedelta) -> Erasure | None:
         """The next one, for a while; None while there is none."""

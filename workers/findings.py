@@ -53,11 +53,16 @@ SELECT org_id FROM finished
 
 _KEPT = """
 SELECT id, object_key, size_bytes, sha256 FROM public.recording_upload_queue
-WHERE object_key COLLATE "C" > %(after)s AND status = 'completed'
+WHERE object_key COLLATE "C" > %(after)s AND status = 'completed' AND erased_at IS NULL
 ORDER BY object_key COLLATE "C" LIMIT %(most)s
 """
 
-_FATES = "SELECT id, status, object_key FROM public.recording_upload_queue WHERE id = ANY(%(ids)s)"
+_FATES = """
+SELECT q.id, CASE WHEN q.erased_at IS NULL THEN q.status WHEN e.erased_at IS NULL THEN 'erasing' ELSE 'erased' END,
+       q.object_key
+FROM public.recording_upload_queue AS q LEFT JOIN app.erasures AS e ON e.org_id = q.org_id AND e.call_id = q.call_id
+WHERE q.id = ANY(%(ids)s)
+"""
 
 _FOUND = """
 INSERT INTO app.storage_findings AS f (org_id, upload_id, object_key, code, action)
@@ -71,7 +76,8 @@ _DIFFERING = """
 SELECT q.id, q.object_key, q.size_bytes, q.sha256
 FROM app.storage_findings AS f JOIN public.recording_upload_queue AS q ON q.id = f.upload_id
 WHERE f.resolved_at IS NULL AND f.code = 'object_differs' AND f.last_seen_at < %(begun_at)s
-  AND q.object_key = f.object_key AND q.status = 'completed' AND f.object_key COLLATE "C" > %(after)s
+  AND q.object_key = f.object_key AND q.status = 'completed' AND q.erased_at IS NULL
+  AND f.object_key COLLATE "C" > %(after)s
 ORDER BY f.object_key COLLATE "C" LIMIT %(most)s
 """
 

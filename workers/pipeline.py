@@ -10,6 +10,7 @@ from schema.pooler import suited_to_poolers
 from workers.circuit import Circuit
 from workers.copy import Limits
 from workers.drain import Drain
+from workers.eraser import Eraser
 from workers.exporter import Exporter
 from workers.exports import Exports
 from workers.links import Linker
@@ -83,6 +84,11 @@ def build_sweeper(settings: WorkerSettings, uploader: Uploader) -> Sweeper:
         lease=uploader.queue.lease,
         grace=timedelta(seconds=settings.sweep_grace_s),
     )
+
+
+def build_eraser(uploader: Uploader) -> Eraser:
+    """On the connections that the process has already."""
+    return Eraser(uploader.queue.engine, uploader.refusals, uploader.store, uploader.drain)
 
 
 def build_linker(settings: WorkerSettings, uploader: Uploader) -> Linker:

@@ -1,14 +1,17 @@
 """What a sweep does about each difference: put an orphan aside, abort what is stale, bring back what can be proven,
-report the rest. Never a deletion of bytes, and never anything on the strength of one look."""
+report the rest. Never a deletion of bytes but of what is erased, and never anything on the strength of one look."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from workers.errors import StoreDenied
 from workers.findings import Findings
 from workers.premises import Premises
+from workers.remains import Place, Remains
 from workers.sweep import (
+    ERASED,
     Action,
     Code,
     Fate,
@@ -47,6 +50,8 @@ class Remedies:
             upload_id, fate = fates[item.key]
             if upload_id is None:
                 self.findings.found(Code.UNKNOWN, item.key, None, Action.REPORTED)
+            elif fate is not None and fate.status == ERASED:
+                self._erase_again(item.key, upload_id)
             elif is_abandoned(item.key, fate):
                 self._put_aside(item.key, upload_id)
 
@@ -72,6 +77,15 @@ class Remedies:
                 # Said first, so that nothing is done in silence; what a kill prevents, the next sweep finds again.
                 self.findings.found(Code.STALE, item.key, upload_id, Action.ABORTED)
                 self.premises.abort(item)
+
+    def _erase_again(self, key: str, upload_id: UUID) -> None:
+        self.beat()
+        self.findings.found(Code.ORPHANED, key, upload_id, Action.ERASED)
+        try:
+            Remains(self.premises.store, self.premises.org_id).erase([Place(key, is_prefix=False)])
+        except StoreDenied:
+            # Somebody has to see to it; the rest of the sweep need not wait for that.
+            self.findings.found(Code.ORPHANED, key, upload_id, Action.REPORTED)
 
     def _put_aside(self, key: str, upload_id: UUID) -> None:
         """Move an orphan to quarantine. Its upload may come back to life meanwhile, by an operator's retry, and its new

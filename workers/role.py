@@ -24,10 +24,11 @@ _OBJECTS = (
     "s3:GetObject",
     "s3:PutObject",
     "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
-_LISTS = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
+_LISTS = ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 

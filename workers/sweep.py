@@ -20,7 +20,9 @@ _KEY = re.compile(
     r"\.[a-z0-9]{1,8}",
     re.ASCII,
 )
-_UNSETTLED = frozenset({Status.PENDING, Status.PROCESSING})
+#: An upload of a call whose erasure is planned, and one of which it is done.
+ERASING, ERASED = "erasing", "erased"
+_UNSETTLED = frozenset({Status.PENDING, Status.PROCESSING, ERASING})
 
 
 class Code(StrEnum):
@@ -45,6 +47,8 @@ class Action(StrEnum):
     #: Moved, every byte of it, to ``quarantine/``.
     QUARANTINED = "quarantined"
     ABORTED = "aborted"
+    #: Deleted, every version of it: what came after its erasure, from a worker that was thought dead.
+    ERASED = "erased"
     #: The missing object was in quarantine, with the row's size and SHA-256, and is back.
     RESTORED = "restored"
 
@@ -93,7 +97,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How the upload that a key names stands."""
+    """How the upload that a key names stands: as its row does, or ``ERASING``, ``ERASED``."""
 
     status: str
     object_key: str | None

@@ -21,10 +21,12 @@ from workers.findings import Findings, Turn
 from workers.intake import Refused
 from workers.premises import Premises
 from workers.refused import Refusals
+from workers.remains import Remains
 from workers.remedies import Remedies
 from workers.stores import Storage
 from workers.sweep import Kept, is_old, side_by_side
 from workers.telemetry import log
+from workers.zips import Zips
 
 #: What one doorbell may take, about.
 SLICE_S = 20.0
@@ -70,7 +72,8 @@ class Sweeper:
 class _Slice:
     def __init__(self, sweeper: Sweeper, findings: Findings, turn: Turn) -> None:
         self.sweeper, self.findings, self.turn = sweeper, findings, turn
-        self.premises = Premises(sweeper.store.within(turn.org_id), turn.org_id)
+        store = sweeper.store.within(turn.org_id)
+        self.premises, self.remains = Premises(store, turn.org_id), Remains(store, turn.org_id)
         self.remedies = Remedies(
             findings=findings,
             premises=self.premises,
@@ -129,6 +132,7 @@ class _Slice:
         unfinished = (item for item in self.premises.unfinished() if is_old(item.initiated_at, now=now, grace=grace))
         while batch := tuple(islice(unfinished, _BATCH)):
             self.remedies.abort(batch)
+        Zips(self.findings.engine, self.findings.grant, self.remains).tidy(self.turn.now)
         self.findings.finish(self.turn)
 
     def check(self, rows: Iterator[Kept]) -> None:

@@ -1,6 +1,6 @@
 """Whose recordings are to be erased, as the dispatcher sees it: it has the database plan what is over, and says for
-which organisations a worker is wanted. What it has rung for it keeps in mind and does not write down: a worker that comes
-twice finds nothing to do."""
+which organisations a worker is wanted. What it has rung for it keeps in mind and does not write down: a worker that
+comes twice finds nothing to do."""
 
 import time
 from collections.abc import Sequence

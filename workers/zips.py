@@ -14,7 +14,7 @@ from workers.telemetry import log
 from workers.territory import EXPORTS
 
 #: An attempt that stores nothing for so long is dead, whatever its row says: younger leftovers are let alone.
-_DEAD_AFTER = timedelta(hours=1)
+DEAD_AFTER = timedelta(hours=1)
 _NAME = re.compile(r".*/(?P<export>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(?P<attempt>\d{1,9})\.zip", re.ASCII)
 
 _OVER = """
@@ -62,10 +62,10 @@ class Zips:
             run_as_task(self.engine, self.grant, _CLEARED, {"id": export_id})
             log("worker").info("zip_deleted", org_id=str(self.remains.org_id), export_id=str(export_id))
 
-    def tidy(self, now: datetime, dead_after: timedelta = _DEAD_AFTER) -> None:
+    def tidy(self, now: datetime) -> None:
         """Delete what attempts that died have left: whole ZIPs that no row names, and parts."""
         everything = Place(f"{EXPORTS}{self.remains.org_id}/", is_prefix=True)
-        old = now - dead_after
+        old = now - DEAD_AFTER
         versions = [one for one in self.remains.versions(everything) if one.modified_at <= old]
         unfinished = [one for one in self.remains.unfinished(everything) if one.initiated_at <= old]
         wanted = self._wanted({one.key for one in versions} | {one.key for one in unfinished})

@@ -23,7 +23,7 @@ _PLAN = _BEFORE % (_OLD, "recording_dispatcher") + "SELECT app.plan_retention(10
 _NO_URL = "source_url = 'https://erased.invalid/' AND status IN ('completed', 'failed')"
 _REVIVED = (
     f"{_SETTLED}{_ERASE_OWN}; {_AS_ADMINISTRATOR}; UPDATE public.recording_upload_queue SET status = 'pending', "
-    "source_url = 'https://provider.example/', erased_at = NULL WHERE call_id = '{own_call}' AND status = 'failed'; "
+    "source_url = 'https://provider.example/' WHERE call_id = '{own_call}' AND status = 'failed'; "
     "UPDATE public.call_logs SET recording_status = 'completed', recording_key = 'k' WHERE id = '{own_call}'"
 )
 _ENQUEUED = (
@@ -37,7 +37,7 @@ _RENDITION = (
 )
 _RECEIPT = "action = 'recording_erased'"
 _FINISH = "UPDATE app.erasures SET claimed_at = now(), erased_at = now() WHERE org_id = '{own_org}'"
-_CHANGE = f"{_AS_ADMINISTRATOR}; UPDATE app.erasures SET objects = 7 WHERE org_id = '{{own_org}}'"
+_CHANGE = f"{_AS_ADMINISTRATOR}; UPDATE app.erasures SET next_attempt_at = now() WHERE org_id = '{{own_org}}'"
 
 
 def _erase(name: str, expected: Outcome, table: str = "", where: str = "", statement: str = _ERASE) -> Effect:

@@ -9,6 +9,7 @@ from workers.cli import (
     download,
     downloads,
     enqueue,
+    erasing,
     export,
     failures,
     flower,
@@ -40,6 +41,9 @@ app.command()(enqueue.enqueue)
 app.command()(status.status)
 app.command()(download.download)
 app.command()(export.export)
+app.command()(erasing.erase)
+app.command()(erasing.hold)
+app.command()(erasing.erasures)
 app.command()(doctor.doctor)
 app.command()(verify_isolation.verify_isolation)
 app.command()(dispatcher.dispatcher)

@@ -73,7 +73,7 @@ def _table(found: Sequence[Download]) -> Table:
         at = f"{one.created_at:%Y-%m-%d %H:%M}"
         table.add_row(
             *(str(value) for value in (one.id, one.org_id, one.call_id, one.kind, one.requested_by)),
-            *(_harmless(one.reason), how, at),
+            *(harmless(one.reason), how, at),
         )
     return table
 
@@ -84,12 +84,12 @@ def _exports(found: Sequence[Export]) -> Table:
         how, size = one.error_code or one.status, f"{one.size_bytes:,}" if one.size_bytes else ""
         table.add_row(
             *(str(value) for value in (one.id, one.org_id, one.requested_by)),
-            *(_harmless(one.reason), how, f"{one.recordings_done} of {one.recordings_total}", size),
+            *(harmless(one.reason), how, f"{one.recordings_done} of {one.recordings_total}", size),
             f"{one.created_at:%Y-%m-%d %H:%M}",
         )
     return table
 
 
-def _harmless(said: str) -> Text:
+def harmless(said: str) -> Text:
     """Users write it, operators' terminals show it: no markup, no escape sequence."""
     return Text("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in said))

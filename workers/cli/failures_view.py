@@ -30,6 +30,7 @@ _NOTHING_DONE = {
     "already_queued": "due already: a worker will take it",
     "already_running": "running: its attempt will settle it",
     "already_completed": "stored: there is nothing to do",
+    "already_erased": "its call's recording was erased: there is nothing to do, and nothing may be done",
     "already_discarded": "discarded before",
     "not_failed": "has no open failure",
     "not_found": "no upload and no failure has this id",

@@ -106,5 +106,6 @@ def _print(found: Sequence[Finding]) -> None:
         done = "resolved" if one.resolved_at else one.action
         since = f"{one.first_seen_at.astimezone(UTC):%Y-%m-%d %H:%M}"
         console.print(Text(f"{one.code:<16} {done:<11} {since}  {name}", "red" if one.is_loss else ""))
-    for code in dict.fromkeys(one.code for one in found if not one.resolved_at and one.action != Action.RESTORED):
+    over = {Action.RESTORED, Action.ERASED}
+    for code in dict.fromkeys(one.code for one in found if not one.resolved_at and one.action not in over):
         console.print(Text(f"{code}: {_TO_DO[Code(code)]}", "dim"))

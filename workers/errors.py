@@ -127,6 +127,12 @@ class StoreDenied(ForOperator):
     code = "store_denied"
 
 
+class ObjectPersists(ForOperator):
+    """The object store said that it deleted an object, and still has it."""
+
+    code = "object_persists"
+
+
 #: The store's faults, not the recording's: they use up nothing, and pause storing (circuit.py).
 STORE_FAULTS = (StoreUnavailable, StoreThrottled, StoreDenied)
 

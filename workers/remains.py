@@ -12,17 +12,11 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from workers.errors import StoreDenied
+from workers.errors import ObjectPersists
 from workers.refusals import translated
 from workers.store import Store, look
 from workers.sweep import Unfinished
 from workers.territory import EXPORTS, QUARANTINE, Territory
-
-
-class ObjectPersists(StoreDenied):
-    """The object store said that it deleted an object, and still has it: a lock, or a replica that answers late."""
-
-    code = "object_persists"
 
 
 @dataclass(frozen=True, slots=True)

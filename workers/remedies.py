@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from workers.errors import StoreDenied
+from workers.errors import ForOperator
 from workers.findings import Findings
 from workers.premises import Premises
 from workers.remains import Place, Remains
@@ -83,7 +83,7 @@ class Remedies:
         self.findings.found(Code.ORPHANED, key, upload_id, Action.ERASED)
         try:
             Remains(self.premises.store, self.premises.org_id).erase([Place(key, is_prefix=False)])
-        except StoreDenied:
+        except ForOperator:
             # Somebody has to see to it; the rest of the sweep need not wait for that.
             self.findings.found(Code.ORPHANED, key, upload_id, Action.REPORTED)
 

@@ -95,12 +95,13 @@ class Upkeep:
             return
         self._looks_at = time.monotonic() + _LOOK_EVERY_S
         org_id = self.rota.next(connection)
-        if org_id is not None:
-            self._ring(connection, bell, SWEEP_TASK, [org_id])
-        if erasing := self.retention.due(connection):
-            self._ring(connection, bell, ERASE_TASK, erasing)
+        if org_id is not None and self._ring(connection, bell, SWEEP_TASK, [org_id]):
+            _log.info("sweep_rung", org_id=str(org_id))
+        erasing = self.retention.due(connection)
+        if erasing and self._ring(connection, bell, ERASE_TASK, erasing):
+            _log.info("erasure_rung", organisations=len(erasing))
 
-    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, task: str, organisations: Sequence[UUID]) -> None:
+    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, task: str, organisations: Sequence[UUID]) -> bool:
         now_s, lifetime_s = clock_s(connection), self.settings.grant_lifetime_s
         asked = [
             (org_id, mint(self.key, org_id=org_id, subject=org_id, now_s=now_s, lifetime_s=lifetime_s))
@@ -110,8 +111,7 @@ class Upkeep:
             forgotten = bell.ring_for_upkeep(task, asked, most=_MOST)
         except BrokerLostError as error:
             _log.warning("broker_lost", task=task, error=str(error))
-            return
+            return False
         if forgotten:
             _log.warning("doorbells_unheard", task=task, forgotten=forgotten)
-        for org_id in organisations:
-            _log.info("sweep_rung" if task == SWEEP_TASK else "erasure_rung", org_id=str(org_id))
+        return True

@@ -130,6 +130,31 @@ $_$;
 
 ALTER FUNCTION app.grant_fault(OUT fault text, OUT kid text) OWNER TO recording_grant_verifier;
 
+CREATE FUNCTION app.keep_erased_call() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.recording_status := 'erased';
+    NEW.recording_key := NULL;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION app.keep_erased_call() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.keep_erased_upload() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    -- The update is none: whoever counts its rows sees that.
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION app.keep_erased_upload() OWNER TO recordings_owner;
+
 CREATE FUNCTION app.name_integration(org_id uuid, reason text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -149,6 +174,15 @@ $$;
 
 ALTER FUNCTION app.name_integration(org_id uuid, reason text) OWNER TO recording_integrator;
 
+CREATE FUNCTION app.named_call_id() RETURNS uuid
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT nullif(current_setting('app.named_call_id', true), '')::uuid
+$$;
+
+ALTER FUNCTION app.named_call_id() OWNER TO recordings_owner;
+
 CREATE FUNCTION app.named_org_id() RETURNS uuid
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -166,6 +200,19 @@ CREATE FUNCTION app.named_upload_id() RETURNS uuid
 $$;
 
 ALTER FUNCTION app.named_upload_id() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.note_call_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (note_call_action.org_id, session_user, note_call_action.action, app.named_call_id(),
+        btrim(note_call_action.reason, E' \t\r\n'),
+        note_call_action.detail || jsonb_strip_nulls(jsonb_build_object(
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))))
+$$;
+
+ALTER FUNCTION app.note_call_action(action text, org_id uuid, reason text, detail jsonb) OWNER TO recording_eraser;
 
 CREATE FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) RETURNS void
     LANGUAGE sql
@@ -193,6 +240,82 @@ $$;
 
 ALTER FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) OWNER TO recording_operator_actions;
 
+CREATE FUNCTION app.plan_erasure(call_id uuid, cause text, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    call record;
+    over uuid;
+BEGIN
+    SELECT * INTO call FROM app.take_call(plan_erasure.call_id, plan_erasure.reason);
+    CASE
+        WHEN call.id IS NULL THEN RETURN 'not_found';
+        WHEN call.status = 'erased' THEN RETURN 'already_erased';
+        WHEN call.is_held THEN RETURN 'on_legal_hold';
+        WHEN call.is_running THEN RETURN 'already_running';
+        WHEN plan_erasure.cause = 'retention' AND call.status IS DISTINCT FROM 'completed' THEN RETURN 'not_stored';
+        ELSE NULL;
+    END CASE;
+
+    INSERT INTO app.erasures (org_id, call_id, cause, reason)
+    VALUES (call.org_id, call.id, plan_erasure.cause, btrim(plan_erasure.reason, E' \t\r\n'));
+    UPDATE public.recording_upload_queue AS q SET
+        status = CASE q.status WHEN 'pending' THEN 'failed' ELSE q.status END,
+        error_code = CASE q.status WHEN 'pending' THEN 'recording_erased' ELSE q.error_code END,
+        source_url = 'https://erased.invalid/', dispatched_until = NULL, erased_at = now()
+    WHERE q.org_id = call.org_id AND q.call_id = call.id;
+    UPDATE public.failed_recording_uploads AS f SET resolved_at = now(), resolution = 'discarded', next_retry_at = NULL
+    WHERE f.org_id = call.org_id AND f.call_id = call.id AND f.resolved_at IS NULL;
+    UPDATE public.call_logs AS c SET recording_status = 'erased', recording_key = NULL WHERE c.id = call.id;
+    -- A ZIP that has it in goes as a whole.
+    FOR over IN
+        SELECT DISTINCT coalesce(d.export_id, d.id) FROM public.recording_downloads AS d
+        WHERE d.call_id = call.id AND d.org_id = call.org_id AND d.status IN ('requested', 'ready') ORDER BY 1
+    LOOP
+        PERFORM public.revoke_recording_download(over, 'the recording is erased');
+    END LOOP;
+    PERFORM app.note_call_action('erasure_planned', call.org_id, plan_erasure.reason,
+        jsonb_strip_nulls(jsonb_build_object('cause', plan_erasure.cause, 'status', call.status, 'sha256', call.sha256)));
+    PERFORM pg_notify('recording_upload_queue', '');
+    RETURN 'erasing';
+END
+$$;
+
+ALTER FUNCTION app.plan_erasure(call_id uuid, cause text, reason text) OWNER TO recording_eraser;
+
+CREATE FUNCTION app.plan_retention(most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    org     record;
+    due     uuid;
+    before  timestamptz;
+    planned integer := 0;
+BEGIN
+    FOR org IN SELECT o.id, o.recording_retention_days AS days FROM public.organizations AS o
+               WHERE o.recording_retention_days IS NOT NULL ORDER BY random()
+    LOOP
+        -- By itself, so that the comparison enters the index.
+        before := now() - make_interval(days => org.days);
+        FOR due IN SELECT c.id FROM public.call_logs AS c
+                   WHERE c.org_id = org.id AND c.recording_status = 'completed' AND NOT c.legal_hold
+                     AND c.recording_uploaded_at <= before
+                   ORDER BY c.recording_uploaded_at LIMIT greatest(0, least(most, 1000) - planned)
+        LOOP
+            IF app.plan_erasure(due, 'retention', format('kept for %s days', org.days)) = 'erasing' THEN
+                planned := planned + 1;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN planned;
+END
+$$;
+
+ALTER FUNCTION app.plan_retention(most integer) OWNER TO recording_retention_planner;
+
 CREATE FUNCTION app.record_download() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -217,6 +340,29 @@ END
 $$;
 
 ALTER FUNCTION app.record_download() OWNER TO recording_download_requester;
+
+CREATE FUNCTION app.record_erasure() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    named constant text := coalesce(current_setting('app.named_call_id', true), '');
+BEGIN
+    PERFORM set_config('app.named_call_id', NEW.call_id::text, true);
+    PERFORM app.note_call_action('recording_erased', NEW.org_id, NEW.reason, jsonb_build_object(
+        'cause', NEW.cause, 'planned_at', NEW.created_at, 'objects', NEW.objects,
+        'recordings', coalesce((
+            SELECT jsonb_agg(jsonb_build_object('upload_id', q.id, 'sha256', q.sha256, 'size_bytes', q.size_bytes)
+                             ORDER BY q.completed_at, q.id)
+            FROM public.recording_upload_queue AS q
+            WHERE q.org_id = NEW.org_id AND q.call_id = NEW.call_id AND q.status = 'completed'), '[]')));
+    -- The rest of the transaction is for whom it was before.
+    PERFORM set_config('app.named_call_id', named, true);
+    RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION app.record_erasure() OWNER TO recording_eraser;
 
 CREATE FUNCTION app.record_export() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -255,6 +401,39 @@ END
 $$;
 
 ALTER FUNCTION app.refuse_change() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.refuse_erased_call() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM public.call_logs AS c
+               WHERE c.org_id = NEW.org_id AND c.id = NEW.call_id AND c.recording_status = 'erased') THEN
+        NEW.status := 'failed';
+        NEW.error_code := 'recording_erased';
+        NEW.source_url := 'https://erased.invalid/';
+        NEW.erased_at := now();
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION app.refuse_erased_call() OWNER TO recordings_owner;
+
+CREATE FUNCTION app.refuse_erased_rendition() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM public.call_logs AS c
+               WHERE c.org_id = NEW.org_id AND c.id = NEW.call_id AND c.recording_status = 'erased') THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION app.refuse_erased_rendition() OWNER TO recordings_owner;
 
 CREATE FUNCTION app.refuse_org_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -393,6 +572,40 @@ CREATE FUNCTION app.seconds_ago(s double precision) RETURNS timestamp with time 
 $$;
 
 ALTER FUNCTION app.seconds_ago(s double precision) OWNER TO recording_reporter;
+
+CREATE FUNCTION app.take_call(named uuid, reason text) RETURNS TABLE(id uuid, org_id uuid, status text, sha256 text, is_held boolean, is_running boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    problem text;
+    owner   uuid;
+    locked  uuid[];
+BEGIN
+    problem := CASE
+        WHEN named IS NULL THEN 'call_id is missing: give the id of the call'
+        WHEN coalesce(reason, '') !~ '\S' THEN 'reason is missing: say why, it is kept in audit_log'
+        WHEN length(reason) > 500 THEN 'reason has at most 500 characters'
+    END;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_call_id', named::text, true);
+    SELECT c.org_id INTO owner FROM public.call_logs AS c WHERE c.id = named;
+    locked := ARRAY(SELECT q.id FROM public.recording_upload_queue AS q
+                    WHERE q.org_id = owner AND q.call_id = named ORDER BY q.id FOR UPDATE);
+    PERFORM FROM public.call_logs AS c WHERE c.id = named FOR UPDATE;
+    RETURN QUERY
+        SELECT c.id, c.org_id, c.recording_status, c.recording_sha256, c.legal_hold,
+            -- One that came while we waited for the call is as good as running: to lock it now would be the wrong order.
+            EXISTS (SELECT FROM public.recording_upload_queue AS q
+                    WHERE q.org_id = owner AND q.call_id = named AND (q.status = 'processing' OR q.id <> ALL (locked)))
+        FROM public.call_logs AS c WHERE c.id = named;
+END
+$$;
+
+ALTER FUNCTION app.take_call(named uuid, reason text) OWNER TO recording_eraser;
 
 CREATE FUNCTION app.take_failed_upload(named uuid, reason text) RETURNS TABLE(id uuid, org_id uuid, call_id uuid, status text, is_due boolean, error_code text, detail jsonb)
     LANGUAGE plpgsql
@@ -703,6 +916,17 @@ $_$;
 
 ALTER FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) OWNER TO recording_enqueuer;
 
+CREATE FUNCTION public.erase_recording(call_id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN app.plan_erasure(erase_recording.call_id, 'requested', erase_recording.reason);
+END
+$$;
+
+ALTER FUNCTION public.erase_recording(call_id uuid, reason text) OWNER TO recording_eraser;
+
 CREATE FUNCTION public.remove_integration(org_id uuid, provider text, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -886,6 +1110,8 @@ BEGIN
     SELECT * INTO upload FROM app.take_failed_upload(retry_failed_upload.id, retry_failed_upload.reason);
     CASE
         WHEN upload.id IS NULL THEN RETURN 'not_found';
+        WHEN EXISTS (SELECT FROM public.recording_upload_queue AS q WHERE q.id = upload.id AND q.erased_at IS NOT NULL)
+            THEN RETURN 'already_erased';
         WHEN upload.status = 'completed' THEN RETURN 'already_completed';
         -- Past its lease too: the worker is gone, the next one takes it over by itself.
         WHEN upload.status = 'processing' THEN RETURN 'already_running';
@@ -974,6 +1200,72 @@ $_$;
 
 ALTER FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) OWNER TO recording_integrator;
 
+CREATE FUNCTION public.set_legal_hold(call_id uuid, held boolean, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    call record;
+    kept record;
+BEGIN
+    IF set_legal_hold.held IS NULL THEN
+        RAISE EXCEPTION 'held is missing: true to hold, false to release' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT * INTO call FROM app.take_call(set_legal_hold.call_id, set_legal_hold.reason);
+    IF call.id IS NULL THEN
+        RETURN 'not_found';
+    ELSIF call.status = 'erased' THEN
+        -- The worker's claim waits for this row, or this for the claim: one of the two finds it too late.
+        DELETE FROM app.erasures AS e
+        WHERE set_legal_hold.held AND e.org_id = call.org_id AND e.call_id = call.id AND e.claimed_at IS NULL;
+        IF NOT FOUND THEN
+            RETURN 'already_erased';
+        END IF;
+        UPDATE public.recording_upload_queue AS q SET erased_at = NULL
+        WHERE q.org_id = call.org_id AND q.call_id = call.id;
+        SELECT q.status, q.object_key INTO kept FROM public.recording_upload_queue AS q
+        WHERE q.org_id = call.org_id AND q.call_id = call.id
+        ORDER BY q.status = 'completed' DESC, q.sha256 IS NOT DISTINCT FROM call.sha256 DESC, q.completed_at DESC LIMIT 1;
+        UPDATE public.call_logs AS c SET recording_status = kept.status,
+            recording_key = CASE kept.status WHEN 'completed' THEN kept.object_key END
+        WHERE c.id = call.id;
+        PERFORM app.note_call_action('erasure_withdrawn', call.org_id, set_legal_hold.reason,
+            jsonb_strip_nulls(jsonb_build_object('status', kept.status)));
+    END IF;
+    IF call.is_held <> set_legal_hold.held THEN
+        UPDATE public.call_logs AS c SET legal_hold = set_legal_hold.held WHERE c.id = call.id;
+        PERFORM app.note_call_action(CASE WHEN set_legal_hold.held THEN 'legal_hold_set' ELSE 'legal_hold_released' END,
+            call.org_id, set_legal_hold.reason, '{}');
+    END IF;
+    RETURN CASE WHEN set_legal_hold.held THEN 'held' ELSE 'released' END;
+END
+$$;
+
+ALTER FUNCTION public.set_legal_hold(call_id uuid, held boolean, reason text) OWNER TO recording_eraser;
+
+CREATE TABLE app.erasures (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    org_id uuid NOT NULL,
+    call_id uuid NOT NULL,
+    cause text NOT NULL,
+    reason text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    claimed_at timestamp with time zone,
+    error_code text,
+    erased_at timestamp with time zone,
+    objects integer DEFAULT 0 NOT NULL,
+    CONSTRAINT erasures_cause_check CHECK ((cause = ANY (ARRAY['requested'::text, 'retention'::text]))),
+    CONSTRAINT erasures_check CHECK (((erased_at IS NULL) OR ((claimed_at IS NOT NULL) AND (error_code IS NULL)))),
+    CONSTRAINT erasures_objects_check CHECK ((objects >= 0)),
+    CONSTRAINT erasures_reason_check CHECK ((btrim(reason) <> ''::text))
+);
+
+ALTER TABLE ONLY app.erasures FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.erasures OWNER TO recordings_owner;
+
 CREATE TABLE app.grant_keys (
     kid text NOT NULL,
     inner_pad bytea NOT NULL,
@@ -1011,7 +1303,7 @@ CREATE TABLE app.storage_findings (
     first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
     resolved_at timestamp with time zone,
-    CONSTRAINT storage_findings_action_check CHECK ((action = ANY (ARRAY['reported'::text, 'quarantined'::text, 'aborted'::text, 'restored'::text]))),
+    CONSTRAINT storage_findings_action_check CHECK ((action = ANY (ARRAY['reported'::text, 'quarantined'::text, 'aborted'::text, 'restored'::text, 'erased'::text]))),
     CONSTRAINT storage_findings_code_check CHECK ((code = ANY (ARRAY['object_orphaned'::text, 'multipart_stale'::text, 'object_missing'::text, 'object_differs'::text, 'object_unknown'::text])))
 );
 
@@ -1131,10 +1423,11 @@ CREATE TABLE public.call_logs (
     legal_hold boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT call_logs_check CHECK (((recording_status IS DISTINCT FROM 'completed'::text) OR ((recording_key IS NOT NULL) AND (recording_sha256 IS NOT NULL)))),
+    CONSTRAINT call_logs_check1 CHECK (((recording_status IS DISTINCT FROM 'erased'::text) OR (recording_key IS NULL))),
     CONSTRAINT call_logs_direction_check CHECK ((direction = ANY (ARRAY['inbound'::text, 'outbound'::text]))),
     CONSTRAINT call_logs_duration_s_check CHECK ((duration_s >= 0)),
     CONSTRAINT call_logs_recording_sha256_check CHECK ((recording_sha256 ~ '^[0-9a-f]{64}$'::text)),
-    CONSTRAINT call_logs_recording_status_check CHECK ((recording_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
+    CONSTRAINT call_logs_recording_status_check CHECK ((recording_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'erased'::text])))
 );
 
 ALTER TABLE ONLY public.call_logs FORCE ROW LEVEL SECURITY;
@@ -1235,7 +1528,9 @@ CREATE TABLE public.organizations (
     name text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    recording_retention_days integer,
     CONSTRAINT organizations_name_check CHECK ((btrim(name) <> ''::text)),
+    CONSTRAINT organizations_recording_retention_days_check CHECK (((recording_retention_days >= 1) AND (recording_retention_days <= 36500))),
     CONSTRAINT organizations_status_check CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text])))
 );
 
@@ -1389,11 +1684,13 @@ CREATE TABLE public.recording_upload_queue (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     completed_at timestamp with time zone,
     retried_at timestamp with time zone,
+    erased_at timestamp with time zone,
     CONSTRAINT recording_upload_queue_attempt_check CHECK ((attempt >= 0)),
     CONSTRAINT recording_upload_queue_check CHECK (((status = 'processing'::text) = (lease_expires_at IS NOT NULL))),
     CONSTRAINT recording_upload_queue_check1 CHECK (((status = 'completed'::text) = (completed_at IS NOT NULL))),
     CONSTRAINT recording_upload_queue_check2 CHECK (((status <> 'completed'::text) OR ((object_key IS NOT NULL) AND (size_bytes IS NOT NULL) AND (sha256 IS NOT NULL)))),
     CONSTRAINT recording_upload_queue_check3 CHECK (((status <> 'failed'::text) OR (error_code IS NOT NULL))),
+    CONSTRAINT recording_upload_queue_check4 CHECK (((erased_at IS NULL) OR ((source_url = 'https://erased.invalid/'::text) AND (status = ANY (ARRAY['completed'::text, 'failed'::text]))))),
     CONSTRAINT recording_upload_queue_failures_check CHECK ((failures >= 0)),
     CONSTRAINT recording_upload_queue_max_failures_check CHECK ((max_failures > 0)),
     CONSTRAINT recording_upload_queue_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -1409,6 +1706,12 @@ WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_
 ALTER TABLE ONLY public.recording_upload_queue FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.recording_upload_queue OWNER TO recordings_owner;
+
+ALTER TABLE ONLY app.erasures
+    ADD CONSTRAINT erasures_org_id_call_id_key UNIQUE (org_id, call_id);
+
+ALTER TABLE ONLY app.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY app.grant_keys
     ADD CONSTRAINT grant_keys_pkey PRIMARY KEY (kid);
@@ -1503,6 +1806,10 @@ ALTER TABLE ONLY public.recording_upload_queue
 ALTER TABLE ONLY public.recording_upload_queue
     ADD CONSTRAINT recording_upload_queue_pkey PRIMARY KEY (id);
 
+CREATE INDEX erasures_newest ON app.erasures USING btree (created_at DESC, id);
+
+CREATE INDEX erasures_open ON app.erasures USING btree (org_id, next_attempt_at) WHERE (erased_at IS NULL);
+
 CREATE UNIQUE INDEX storage_findings_open ON app.storage_findings USING btree (org_id, object_key, code) WHERE (resolved_at IS NULL);
 
 CREATE INDEX storage_findings_org_id ON app.storage_findings USING btree (org_id, last_seen_at);
@@ -1516,6 +1823,8 @@ CREATE INDEX call_logs_agent_id ON public.call_logs USING btree (org_id, agent_i
 CREATE INDEX call_logs_lead_id ON public.call_logs USING btree (org_id, lead_id) WHERE (lead_id IS NOT NULL);
 
 CREATE INDEX call_logs_org_id_started_at ON public.call_logs USING btree (org_id, started_at DESC);
+
+CREATE INDEX call_logs_retention ON public.call_logs USING btree (org_id, recording_uploaded_at) WHERE ((recording_status = 'completed'::text) AND (NOT legal_hold));
 
 CREATE INDEX failed_recording_uploads_call ON public.failed_recording_uploads USING btree (org_id, call_id);
 
@@ -1573,6 +1882,12 @@ CREATE INDEX recording_upload_queue_leased ON public.recording_upload_queue USIN
 
 CREATE INDEX recording_upload_queue_object ON public.recording_upload_queue USING btree (org_id, object_key COLLATE "C") WHERE (object_key IS NOT NULL);
 
+CREATE TRIGGER over_is_over BEFORE UPDATE ON app.erasures FOR EACH ROW WHEN ((old.erased_at IS NOT NULL)) EXECUTE FUNCTION app.refuse_change();
+
+CREATE TRIGGER record_erasure AFTER UPDATE ON app.erasures FOR EACH ROW WHEN (((old.erased_at IS NULL) AND (new.erased_at IS NOT NULL))) EXECUTE FUNCTION app.record_erasure();
+
+CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.erasures FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
+
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.storage_findings FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON app.sweeps FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
@@ -1582,6 +1897,10 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH 
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change();
 
 CREATE TRIGGER blank_link BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> 'ready'::text) AND (new.url IS NOT NULL))) EXECUTE FUNCTION app.blank_link();
+
+CREATE TRIGGER erased_stays_erased BEFORE UPDATE ON public.call_logs FOR EACH ROW WHEN (((old.recording_status = 'erased'::text) AND (CURRENT_USER <> 'recording_eraser'::name))) EXECUTE FUNCTION app.keep_erased_call();
+
+CREATE TRIGGER erased_stays_erased BEFORE UPDATE ON public.recording_upload_queue FOR EACH ROW WHEN (((old.erased_at IS NOT NULL) AND (CURRENT_USER <> 'recording_eraser'::name))) EXECUTE FUNCTION app.keep_erased_upload();
 
 CREATE TRIGGER over_is_over BEFORE UPDATE ON public.recording_downloads FOR EACH ROW WHEN (((new.status <> old.status) AND ((new.status = 'requested'::text) OR (old.status <> ALL (ARRAY['requested'::text, 'ready'::text]))))) EXECUTE FUNCTION app.refuse_change();
 
@@ -1594,6 +1913,10 @@ CREATE TRIGGER record_change AFTER UPDATE ON public.recording_exports FOR EACH R
 CREATE TRIGGER record_request AFTER INSERT ON public.recording_downloads FOR EACH ROW EXECUTE FUNCTION app.record_download();
 
 CREATE TRIGGER record_request AFTER INSERT ON public.recording_exports FOR EACH ROW EXECUTE FUNCTION app.record_export();
+
+CREATE TRIGGER refuse_erased BEFORE INSERT ON public.recording_renditions FOR EACH ROW EXECUTE FUNCTION app.refuse_erased_rendition();
+
+CREATE TRIGGER refuse_erased BEFORE INSERT ON public.recording_upload_queue FOR EACH ROW EXECUTE FUNCTION app.refuse_erased_call();
 
 CREATE TRIGGER refuse_org_change BEFORE UPDATE ON public.agents FOR EACH ROW WHEN ((old.org_id IS DISTINCT FROM new.org_id)) EXECUTE FUNCTION app.refuse_org_change();
 
@@ -1628,6 +1951,12 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.integrations FOR EACH RO
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.knowledge_base FOR EACH ROW EXECUTE FUNCTION app.touch_updated_at();
 
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON public.leads FOR EACH ROW EXECUTE FUNCTION app.touch_updated_at();
+
+ALTER TABLE ONLY app.erasures
+    ADD CONSTRAINT erasures_org_id_call_id_fkey FOREIGN KEY (org_id, call_id) REFERENCES public.call_logs(org_id, id);
+
+ALTER TABLE ONLY app.erasures
+    ADD CONSTRAINT erasures_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY app.storage_findings
     ADD CONSTRAINT storage_findings_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
@@ -1710,21 +2039,31 @@ ALTER TABLE ONLY public.recording_upload_queue
 ALTER TABLE ONLY public.recording_upload_queue
     ADD CONSTRAINT recording_upload_queue_org_id_fkey FOREIGN KEY (org_id) REFERENCES public.organizations(id);
 
+CREATE POLICY clock ON app.erasures FOR SELECT TO recording_dispatcher USING (true);
+
 CREATE POLICY clock ON app.sweeps FOR SELECT TO recording_dispatcher USING (true);
 
 CREATE POLICY clock_insert ON app.sweeps FOR INSERT TO recording_dispatcher WITH CHECK (true);
 
 CREATE POLICY clock_update ON app.sweeps FOR UPDATE TO recording_dispatcher USING (true) WITH CHECK (true);
 
+ALTER TABLE app.erasures ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE app.grant_keys ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY granted_organization ON app.erasures TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
 CREATE POLICY granted_organization ON app.storage_findings TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
 CREATE POLICY granted_organization ON app.sweeps TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
 
+CREATE POLICY named_call ON app.erasures TO recording_eraser USING ((call_id = ( SELECT app.named_call_id() AS named_call_id))) WITH CHECK ((call_id = ( SELECT app.named_call_id() AS named_call_id)));
+
 CREATE POLICY named_organization ON app.sweeps TO recording_sweep_requester USING ((org_id = ( SELECT app.named_org_id() AS named_org_id))) WITH CHECK ((org_id = ( SELECT app.named_org_id() AS named_org_id)));
 
 CREATE POLICY operators ON app.workers FOR SELECT TO recording_ops USING (true);
+
+CREATE POLICY operators_read ON app.erasures FOR SELECT TO recording_ops USING (true);
 
 CREATE POLICY operators_read ON app.refused_grants FOR SELECT TO recording_ops USING (true);
 
@@ -1782,6 +2121,8 @@ CREATE POLICY enqueued_organization ON public.organizations FOR SELECT TO record
 
 CREATE POLICY enqueued_organization ON public.recording_upload_queue TO recording_enqueuer USING ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id))) WITH CHECK ((org_id = ( SELECT app.enqueue_org_id() AS enqueue_org_id)));
 
+CREATE POLICY erasable ON public.call_logs FOR SELECT TO recording_retention_planner USING (((recording_status = 'completed'::text) AND (NOT legal_hold)));
+
 ALTER TABLE public.failed_recording_uploads ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY granted_organization ON public.call_logs TO recording_worker USING ((org_id = ( SELECT app.task_org_id() AS task_org_id))) WITH CHECK ((org_id = ( SELECT app.task_org_id() AS task_org_id)));
@@ -1807,6 +2148,18 @@ ALTER TABLE public.integrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.knowledge_base ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.leads ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY named_call ON public.audit_log FOR INSERT TO recording_eraser WITH CHECK (((subject_id = ( SELECT app.named_call_id() AS named_call_id)) AND (actor = SESSION_USER) AND (action = ANY (ARRAY['erasure_planned'::text, 'erasure_withdrawn'::text, 'recording_erased'::text, 'legal_hold_set'::text, 'legal_hold_released'::text])) AND (org_id = ( SELECT c.org_id
+   FROM public.call_logs c
+  WHERE (c.id = ( SELECT app.named_call_id() AS named_call_id))))));
+
+CREATE POLICY named_call ON public.call_logs TO recording_eraser USING ((id = ( SELECT app.named_call_id() AS named_call_id))) WITH CHECK ((id = ( SELECT app.named_call_id() AS named_call_id)));
+
+CREATE POLICY named_call ON public.failed_recording_uploads TO recording_eraser USING ((call_id = ( SELECT app.named_call_id() AS named_call_id))) WITH CHECK ((call_id = ( SELECT app.named_call_id() AS named_call_id)));
+
+CREATE POLICY named_call ON public.recording_downloads FOR SELECT TO recording_eraser USING ((call_id = ( SELECT app.named_call_id() AS named_call_id)));
+
+CREATE POLICY named_call ON public.recording_upload_queue TO recording_eraser USING ((call_id = ( SELECT app.named_call_id() AS named_call_id))) WITH CHECK ((call_id = ( SELECT app.named_call_id() AS named_call_id)));
 
 CREATE POLICY named_download ON public.recording_downloads TO recording_operator_actions USING (((( SELECT app.named_upload_id() AS named_upload_id) = id) OR (( SELECT app.named_upload_id() AS named_upload_id) = export_id))) WITH CHECK (((( SELECT app.named_upload_id() AS named_upload_id) = id) OR (( SELECT app.named_upload_id() AS named_upload_id) = export_id)));
 
@@ -1898,6 +2251,8 @@ CREATE POLICY unsettled ON public.recording_upload_queue FOR SELECT TO recording
 
 CREATE POLICY unsettled_mark ON public.recording_upload_queue FOR UPDATE TO recording_dispatcher USING ((status = ANY (ARRAY['pending'::text, 'processing'::text]))) WITH CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text])));
 
+CREATE POLICY with_retention ON public.organizations FOR SELECT TO recording_retention_planner USING ((recording_retention_days IS NOT NULL));
+
 GRANT USAGE ON SCHEMA app TO recording_grant_verifier;
 GRANT USAGE ON SCHEMA app TO recording_worker;
 GRANT USAGE ON SCHEMA app TO recording_enqueuer;
@@ -1909,6 +2264,8 @@ GRANT USAGE ON SCHEMA app TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA app TO recording_refusal_reporter;
 GRANT USAGE ON SCHEMA app TO recording_integrator;
 GRANT USAGE ON SCHEMA app TO recording_download_requester;
+GRANT USAGE ON SCHEMA app TO recording_eraser;
+GRANT USAGE ON SCHEMA app TO recording_retention_planner;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -1923,6 +2280,8 @@ GRANT USAGE ON SCHEMA public TO recording_sweep_requester;
 GRANT USAGE ON SCHEMA public TO recording_refusal_reporter;
 GRANT USAGE ON SCHEMA public TO recording_integrator;
 GRANT USAGE ON SCHEMA public TO recording_download_requester;
+GRANT USAGE ON SCHEMA public TO recording_eraser;
+GRANT USAGE ON SCHEMA public TO recording_retention_planner;
 
 REVOKE ALL ON FUNCTION app.blank_link() FROM PUBLIC;
 
@@ -1934,7 +2293,14 @@ GRANT ALL ON FUNCTION app.enqueue_org_id() TO recording_enqueuer;
 REVOKE ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.grant_fault(OUT fault text, OUT kid text) TO recording_refusal_reporter;
 
+REVOKE ALL ON FUNCTION app.keep_erased_call() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.keep_erased_upload() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.name_integration(org_id uuid, reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.named_call_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.named_call_id() TO recording_eraser;
 
 REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
@@ -1944,17 +2310,32 @@ GRANT ALL ON FUNCTION app.named_org_id() TO recording_download_requester;
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
 
+REVOKE ALL ON FUNCTION app.note_call_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION app.plan_erasure(call_id uuid, cause text, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.plan_erasure(call_id uuid, cause text, reason text) TO recording_retention_planner;
+
+REVOKE ALL ON FUNCTION app.plan_retention(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION app.plan_retention(most integer) TO recording_dispatcher;
+
 REVOKE ALL ON FUNCTION app.record_download() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.record_download() TO recordings_owner;
+
+REVOKE ALL ON FUNCTION app.record_erasure() FROM PUBLIC;
+GRANT ALL ON FUNCTION app.record_erasure() TO recordings_owner;
 
 REVOKE ALL ON FUNCTION app.record_export() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.record_export() TO recordings_owner;
 
 REVOKE ALL ON FUNCTION app.refuse_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.refuse_erased_call() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.refuse_erased_rendition() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.refuse_org_change() FROM PUBLIC;
 
@@ -1972,6 +2353,8 @@ REVOKE ALL ON FUNCTION app.seal_key_id(sealed bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION app.seal_key_id(sealed bytea) TO recording_integrator;
 
 REVOKE ALL ON FUNCTION app.seconds_ago(s double precision) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.take_call(named uuid, reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.take_failed_upload(named uuid, reason text) FROM PUBLIC;
 
@@ -2002,6 +2385,9 @@ GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO reco
 REVOKE ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO call_handler;
 
+REVOKE ALL ON FUNCTION public.erase_recording(call_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_recording(call_id uuid, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) TO recording_ops;
 
@@ -2022,9 +2408,43 @@ GRANT ALL ON FUNCTION public.retry_failed_upload(id uuid, reason text) TO record
 
 REVOKE ALL ON FUNCTION public.revoke_recording_download(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_recording_download(id uuid, reason text) TO recording_ops;
+GRANT ALL ON FUNCTION public.revoke_recording_download(id uuid, reason text) TO recording_eraser;
 
 REVOKE ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_integration(org_id uuid, provider text, sealed_credentials bytea, reason text) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.set_legal_hold(call_id uuid, held boolean, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_legal_hold(call_id uuid, held boolean, reason text) TO recording_ops;
+
+GRANT SELECT ON TABLE app.erasures TO recording_ops;
+GRANT DELETE ON TABLE app.erasures TO recording_eraser;
+
+GRANT SELECT(id) ON TABLE app.erasures TO recording_worker;
+
+GRANT SELECT(org_id) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(org_id) ON TABLE app.erasures TO recording_dispatcher;
+GRANT SELECT(org_id),INSERT(org_id) ON TABLE app.erasures TO recording_eraser;
+
+GRANT SELECT(call_id) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(call_id),INSERT(call_id) ON TABLE app.erasures TO recording_eraser;
+
+GRANT INSERT(cause) ON TABLE app.erasures TO recording_eraser;
+
+GRANT INSERT(reason) ON TABLE app.erasures TO recording_eraser;
+
+GRANT SELECT(next_attempt_at),UPDATE(next_attempt_at) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(next_attempt_at) ON TABLE app.erasures TO recording_dispatcher;
+
+GRANT SELECT(claimed_at),UPDATE(claimed_at) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(claimed_at) ON TABLE app.erasures TO recording_eraser;
+
+GRANT UPDATE(error_code) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(error_code) ON TABLE app.erasures TO recording_dispatcher;
+
+GRANT SELECT(erased_at),UPDATE(erased_at) ON TABLE app.erasures TO recording_worker;
+GRANT SELECT(erased_at) ON TABLE app.erasures TO recording_dispatcher;
+
+GRANT SELECT(objects),UPDATE(objects) ON TABLE app.erasures TO recording_worker;
 
 GRANT SELECT ON TABLE app.grant_keys TO recording_grant_verifier;
 
@@ -2098,33 +2518,39 @@ GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(actor),INSERT(actor) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(action),INSERT(action) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT SELECT(subject_id),INSERT(subject_id) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_download_requester;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_eraser;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
@@ -2132,10 +2558,14 @@ GRANT SELECT(id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_operator_actions;
 GRANT SELECT(id) ON TABLE public.call_logs TO recording_download_requester;
+GRANT SELECT(id) ON TABLE public.call_logs TO recording_eraser;
+GRANT SELECT(id) ON TABLE public.call_logs TO recording_retention_planner;
 
 GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.call_logs TO recording_enqueuer;
 GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_download_requester;
+GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_eraser;
+GRANT SELECT(org_id) ON TABLE public.call_logs TO recording_retention_planner;
 
 GRANT SELECT(provider) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(provider),INSERT(provider) ON TABLE public.call_logs TO recording_enqueuer;
@@ -2168,8 +2598,11 @@ GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_log
 GRANT SELECT(recording_status),INSERT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_enqueuer;
 GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_operator_actions;
 GRANT SELECT(recording_status) ON TABLE public.call_logs TO recording_download_requester;
+GRANT SELECT(recording_status),UPDATE(recording_status) ON TABLE public.call_logs TO recording_eraser;
+GRANT SELECT(recording_status) ON TABLE public.call_logs TO recording_retention_planner;
 
 GRANT SELECT(recording_key),UPDATE(recording_key) ON TABLE public.call_logs TO recording_worker;
+GRANT UPDATE(recording_key) ON TABLE public.call_logs TO recording_eraser;
 
 GRANT SELECT(recording_format),UPDATE(recording_format) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(recording_format) ON TABLE public.call_logs TO recording_download_requester;
@@ -2178,16 +2611,24 @@ GRANT SELECT(recording_size_bytes),UPDATE(recording_size_bytes) ON TABLE public.
 
 GRANT SELECT(recording_sha256),UPDATE(recording_sha256) ON TABLE public.call_logs TO recording_worker;
 GRANT SELECT(recording_sha256) ON TABLE public.call_logs TO recording_download_requester;
+GRANT SELECT(recording_sha256) ON TABLE public.call_logs TO recording_eraser;
 
 GRANT SELECT(recording_uploaded_at),UPDATE(recording_uploaded_at) ON TABLE public.call_logs TO recording_worker;
+GRANT SELECT(recording_uploaded_at) ON TABLE public.call_logs TO recording_retention_planner;
 
 GRANT SELECT(legal_hold) ON TABLE public.call_logs TO recording_worker;
+GRANT SELECT(legal_hold),UPDATE(legal_hold) ON TABLE public.call_logs TO recording_eraser;
+GRANT SELECT(legal_hold) ON TABLE public.call_logs TO recording_retention_planner;
 
 GRANT SELECT ON TABLE public.failed_recording_uploads TO authenticated;
 GRANT SELECT,INSERT ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT SELECT ON TABLE public.failed_recording_uploads TO recording_ops;
 
 GRANT SELECT(id) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+
+GRANT SELECT(org_id) ON TABLE public.failed_recording_uploads TO recording_eraser;
+
+GRANT SELECT(call_id) ON TABLE public.failed_recording_uploads TO recording_eraser;
 
 GRANT SELECT(upload_id) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
@@ -2202,15 +2643,18 @@ GRANT UPDATE(last_failed_at) ON TABLE public.failed_recording_uploads TO recordi
 
 GRANT UPDATE(next_retry_at) ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT UPDATE(next_retry_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+GRANT UPDATE(next_retry_at) ON TABLE public.failed_recording_uploads TO recording_eraser;
 
 GRANT UPDATE(given_up_at) ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT UPDATE(given_up_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
 
 GRANT UPDATE(resolved_at) ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT SELECT(resolved_at),UPDATE(resolved_at) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+GRANT SELECT(resolved_at),UPDATE(resolved_at) ON TABLE public.failed_recording_uploads TO recording_eraser;
 
 GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_worker;
 GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_operator_actions;
+GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbound_agent_config TO authenticated;
 
@@ -2255,12 +2699,15 @@ GRANT SELECT(id) ON TABLE public.organizations TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_sweep_requester;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_integrator;
 GRANT SELECT(id) ON TABLE public.organizations TO recording_download_requester;
+GRANT SELECT(id) ON TABLE public.organizations TO recording_retention_planner;
 
 GRANT SELECT(status) ON TABLE public.organizations TO recording_dispatcher;
 GRANT SELECT(status) ON TABLE public.organizations TO recording_sweep_requester;
 GRANT SELECT(status) ON TABLE public.organizations TO recording_download_requester;
 
 GRANT SELECT(created_at) ON TABLE public.organizations TO recording_dispatcher;
+
+GRANT SELECT(recording_retention_days) ON TABLE public.organizations TO recording_retention_planner;
 
 GRANT SELECT ON TABLE public.recording_downloads TO authenticated;
 
@@ -2269,15 +2716,18 @@ GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_ops;
 GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_operator_actions;
+GRANT SELECT(id) ON TABLE public.recording_downloads TO recording_eraser;
 
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.recording_downloads TO recording_download_requester;
 GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_ops;
+GRANT SELECT(org_id) ON TABLE public.recording_downloads TO recording_eraser;
 
 GRANT INSERT(call_id) ON TABLE public.recording_downloads TO recording_download_requester;
 GRANT SELECT(call_id) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(call_id) ON TABLE public.recording_downloads TO recording_ops;
+GRANT SELECT(call_id) ON TABLE public.recording_downloads TO recording_eraser;
 
 GRANT SELECT(requested_by),INSERT(requested_by) ON TABLE public.recording_downloads TO recording_download_requester;
 GRANT SELECT(requested_by) ON TABLE public.recording_downloads TO recording_ops;
@@ -2295,11 +2745,13 @@ GRANT INSERT(export_id) ON TABLE public.recording_downloads TO recording_downloa
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_operator_actions;
+GRANT SELECT(export_id) ON TABLE public.recording_downloads TO recording_eraser;
 
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_worker;
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_dispatcher;
 GRANT SELECT(status) ON TABLE public.recording_downloads TO recording_ops;
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_downloads TO recording_operator_actions;
+GRANT SELECT(status) ON TABLE public.recording_downloads TO recording_eraser;
 
 GRANT UPDATE(url) ON TABLE public.recording_downloads TO recording_worker;
 
@@ -2372,6 +2824,7 @@ GRANT UPDATE(sha256) ON TABLE public.recording_exports TO recording_worker;
 GRANT SELECT(sha256) ON TABLE public.recording_exports TO recording_ops;
 
 GRANT SELECT(object_key),UPDATE(object_key) ON TABLE public.recording_exports TO recording_worker;
+GRANT SELECT(object_key) ON TABLE public.recording_exports TO recording_dispatcher;
 
 GRANT SELECT(expires_at) ON TABLE public.recording_exports TO authenticated;
 GRANT UPDATE(expires_at) ON TABLE public.recording_exports TO recording_worker;
@@ -2436,17 +2889,20 @@ GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
 GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(id) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
 GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(org_id) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(call_id),INSERT(call_id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
 GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(call_id) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(provider) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(provider) ON TABLE public.recording_upload_queue TO recording_ops;
@@ -2456,6 +2912,7 @@ GRANT SELECT(recording_id) ON TABLE public.recording_upload_queue TO authenticat
 GRANT SELECT(recording_id),INSERT(recording_id) ON TABLE public.recording_upload_queue TO recording_enqueuer;
 
 GRANT INSERT(source_url),UPDATE(source_url) ON TABLE public.recording_upload_queue TO recording_enqueuer;
+GRANT UPDATE(source_url) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(priority) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(priority) ON TABLE public.recording_upload_queue TO recording_dispatcher;
@@ -2468,6 +2925,7 @@ GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_dispatc
 GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(status) ON TABLE public.recording_upload_queue TO recording_enqueuer;
 GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(status),UPDATE(status) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(attempt) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(attempt) ON TABLE public.recording_upload_queue TO recording_worker;
@@ -2493,6 +2951,7 @@ GRANT UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recordi
 GRANT SELECT(dispatched_until),UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_dispatcher;
 GRANT SELECT(dispatched_until) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT UPDATE(dispatched_until) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT UPDATE(lease_expires_at) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(lease_expires_at) ON TABLE public.recording_upload_queue TO recording_dispatcher;
@@ -2504,14 +2963,17 @@ GRANT SELECT(worker) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT UPDATE(claim_id) ON TABLE public.recording_upload_queue TO recording_worker;
 
 GRANT UPDATE(object_key) ON TABLE public.recording_upload_queue TO recording_worker;
+GRANT SELECT(object_key) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(size_bytes) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(size_bytes) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(size_bytes) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(size_bytes) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(sha256) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(sha256) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(sha256) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(sha256) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(content_type) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(content_type) ON TABLE public.recording_upload_queue TO recording_worker;
@@ -2520,6 +2982,7 @@ GRANT SELECT(error_code) ON TABLE public.recording_upload_queue TO authenticated
 GRANT UPDATE(error_code) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(error_code) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT SELECT(error_code),UPDATE(error_code) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(error_code),UPDATE(error_code) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO recording_dispatcher;
@@ -2528,6 +2991,12 @@ GRANT SELECT(created_at) ON TABLE public.recording_upload_queue TO recording_ops
 GRANT SELECT(completed_at) ON TABLE public.recording_upload_queue TO authenticated;
 GRANT UPDATE(completed_at) ON TABLE public.recording_upload_queue TO recording_worker;
 GRANT SELECT(completed_at) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(completed_at) ON TABLE public.recording_upload_queue TO recording_eraser;
 
 GRANT SELECT(retried_at) ON TABLE public.recording_upload_queue TO recording_ops;
 GRANT UPDATE(retried_at) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+
+GRANT SELECT(erased_at) ON TABLE public.recording_upload_queue TO authenticated;
+GRANT SELECT(erased_at) ON TABLE public.recording_upload_queue TO recording_ops;
+GRANT SELECT(erased_at) ON TABLE public.recording_upload_queue TO recording_operator_actions;
+GRANT SELECT(erased_at),UPDATE(erased_at) ON TABLE public.recording_upload_queue TO recording_eraser;

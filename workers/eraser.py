@@ -11,6 +11,7 @@ from workers.doorbell import ERASE_TASK
 from workers.drain import Drain
 from workers.erasures import Erasure, Erasures, Traces
 from workers.errors import AttemptError, ForOperator
+from workers.exports import zip_prefix
 from workers.intake import Refused
 from workers.refused import Refusals
 from workers.remains import Place, Remains
@@ -18,7 +19,7 @@ from workers.stores import Storage
 from workers.telemetry import log
 from workers.territory import OutsideTerritory
 from workers.uploads import call_folder
-from workers.zips import Zips, zip_prefix
+from workers.zips import Zips
 
 #: What one doorbell may take, about.
 SLICE_S = 20.0

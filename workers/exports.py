@@ -40,6 +40,7 @@ JOIN public.call_logs AS c ON c.org_id = d.org_id AND c.id = d.call_id
 LEFT JOIN LATERAL (
     SELECT u.object_key, u.size_bytes FROM public.recording_upload_queue AS u
     WHERE u.org_id = d.org_id AND u.call_id = d.call_id AND u.status = 'completed' AND u.sha256 = d.sha256
+      AND u.erased_at IS NULL
     ORDER BY u.id LIMIT 1
 ) AS q ON true
 WHERE d.export_id = %(id)s AND d.status = 'requested' AND d.id > %(after)s
@@ -81,6 +82,11 @@ WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s RETURNING 
 """
 
 
+def zip_prefix(org_id: UUID, export_id: UUID) -> str:
+    """Of the ZIPs of every attempt at an export."""
+    return f"{EXPORTS}{org_id}/{export_id}-"
+
+
 @dataclass(slots=True)
 class Export:
     """One claim of an export. ``done``: recordings that are in the ZIP so far, told with each renewal."""
@@ -95,7 +101,7 @@ class Export:
     @property
     def key(self) -> str:
         """Of the ZIP: each attempt's own, outside the recordings' part of the bucket."""
-        return f"{EXPORTS}{self.org_id}/{self.id}-{self.attempt}.zip"
+        return f"{zip_prefix(self.org_id, self.id)}{self.attempt}.zip"
 
     @property
     def filename(self) -> str:

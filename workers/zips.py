@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from schema.tenancy import run_as_task
+from workers.exports import zip_prefix
 from workers.remains import Place, Remains
 from workers.telemetry import log
 from workers.territory import EXPORTS
@@ -89,8 +90,3 @@ def is_left_over(key: str, wanted: Mapping[UUID, Wanted]) -> bool:
         return False
     export = wanted.get(UUID(match["export"]))
     return export is None or not export.has(key, int(match["attempt"]))
-
-
-def zip_prefix(org_id: UUID, export_id: UUID) -> str:
-    """Of every attempt at an export: each makes a ZIP of its own."""
-    return f"{EXPORTS}{org_id}/{export_id}-"

@@ -297,6 +297,16 @@ def test_the_queries_for_operators_run_with_their_login(shared: Database) -> Non
             connection.execute(query.replace("%", "%%"))
 
 
+@pytest.mark.parametrize(("marker", "answer"), [("erase", "erasing"), ("hold", "held")])
+def test_an_operator_erases_and_holds_by_the_functions(shared: Database, marker: str, answer: str) -> None:
+    call = str(shared.enqueue(shared.organisation()).call_id)
+    with shared.connect("recording_ops") as connection:
+        done = connection.execute(snippet("docs/operations.md", marker).replace(SOMEBODY, call)).fetchone()
+        trail = connection.execute(snippet("docs/operations.md", "receipts")).fetchall()
+    assert done == (answer,)
+    assert call in {str(row[3]) for row in trail}
+
+
 def test_an_operator_reads_what_was_refused(shared: Database) -> None:
     with shared.connect("recording_ops") as connection:
         for query in snippet("docs/operations.md", "refused").split(";")[:-1]:

@@ -110,8 +110,8 @@ class Upkeep:
         try:
             forgotten = bell.ring_for_upkeep(task, asked, most=_MOST)
         except BrokerLostError as error:
-            _log.warning("broker_lost", task=task, error=str(error))
+            _log.warning("broker_lost", task=task.removeprefix("recordings."), error=str(error))
             return False
         if forgotten:
-            _log.warning("doorbells_unheard", task=task, forgotten=forgotten)
+            _log.warning("doorbells_unheard", task=task.removeprefix("recordings."), forgotten=forgotten)
         return True

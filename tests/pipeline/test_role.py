@@ -35,6 +35,7 @@ from workers.errors import StoreDenied, StoreUnavailable
 from workers.grants import mint
 from workers.pipeline import build_uploader
 from workers.refusals import translated
+from workers.remains import Place, Remains
 from workers.role import Role, session_policy
 from workers.s3_client import sts_client
 from workers.settings import WorkerSettings
@@ -173,6 +174,8 @@ def test_the_store_itself_refuses_another_s(kept: RoleStores) -> None:
         lambda: client.head_object(Bucket=bucket, Key=theirs),
         lambda: client.put_object(Bucket=bucket, Key=key(BOB), Body=b"x"),
         lambda: client.delete_object(Bucket=bucket, Key=theirs),
+        lambda: client.delete_object(Bucket=bucket, Key=theirs, VersionId="null"),
+        lambda: client.list_object_versions(Bucket=bucket, Prefix=f"{BOB}/"),
         lambda: client.copy_object(Bucket=bucket, Key=key(ANN), CopySource={"Bucket": bucket, "Key": theirs}),
         lambda: client.copy_object(Bucket=bucket, Key=theirs, CopySource={"Bucket": bucket, "Key": key(ANN)}),
         lambda: client.create_multipart_upload(Bucket=bucket, Key=key(BOB)),
@@ -213,6 +216,18 @@ def test_a_sweep_works_within_its_organisation_s_role(
         assert yard.sweep(store=kept) == [("object_orphaned", orphan, "quarantined")]
         assert yard.objects() == {f"quarantine/{orphan}": AUDIO}
         yard.desk.close()
+
+
+def test_an_erasure_works_within_its_organisation_s_role(kept: RoleStores) -> None:
+    mine, zipped = key(ANN), f"exports/{ANN}/{uuid4()}-1.zip"
+    for one in (mine, f"quarantine/{mine}", zipped):
+        kept.within(ANN).put(one, "audio/wav", payload(b"RIFF"))
+    remains = Remains(kept.within(ANN), ANN)
+    places = [Place(f"{mine.rpartition('/')[0]}/", is_prefix=True), Place(zipped, is_prefix=False)]
+    assert remains.erase(places) == 3
+    assert kept.within(ANN).head(mine) is None
+    with pytest.raises(OutsideTerritory):
+        remains.erase([Place(f"{BOB}/", is_prefix=True)])
 
 
 def test_a_role_that_cannot_be_taken_is_not_replaced_by_what_the_worker_may(roles_server: S3Server) -> None:

@@ -14,7 +14,7 @@ from workers.payload import Payload
 from workers.put import encryption_headers
 from workers.refusals import ObjectExists, translated
 
-PART = 8 * 1024 * 1024
+PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
 _GROWTH_EVERY = 1_000
 _LARGEST_PART = 5 * 1024**3
@@ -33,7 +33,7 @@ def encryption_arguments(sse: str | None) -> dict[str, str]:
 
 def part_size(number: int, length: int | None) -> int:
     """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is
-    known, twice the size after every thousand where it is not (8 GB, 24 GB, 56 GB …)."""
+    known, twice the size after every thousand where it is not (5 GB, 15 GB, 36 GB …)."""
     if length is not None:
         return PART * max(1, -(-length // (PART * MOST_PARTS)))
     return min(PART << (number - 1) // _GROWTH_EVERY, _LARGEST_PART)

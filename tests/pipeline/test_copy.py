@@ -199,4 +199,4 @@ def test_a_large_recording_takes_no_more_memory_than_a_small_one(s3_server: S3Se
     )
     small, large, chunked = json.loads(done.stdout)
     assert large - small <= 2_000
-    assert chunked - small <= 45_000  # two parts of 8 MiB, and what boto3 takes to send one
+    assert chunked - small <= 45_000  # two parts of 5 MiB, and what boto3 takes to send one

@@ -84,7 +84,7 @@ def worker(state: State, number: int, *, concurrency: int) -> Program:
     options = ("-P", "threads", "-c", str(concurrency), "-n", node(number), "--without-gossip", "--without-mingle")
     return program(
         f"worker{number}",
-        *("-m", "celery", "-A", "tasks", "worker", *options),
+        *("-m", "tasks", "worker", *options),
         settings=environment(state, "worker"),
         logs=state.directory / "logs",
         stop_within_s=drain_s(),

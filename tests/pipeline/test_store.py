@@ -10,6 +10,7 @@ import pytest
 from tests.pipeline.s3_server import MIB, S3Server, gone, payload
 from workers import errors
 from workers.demo.recordings import wav
+from workers.multipart import PART
 from workers.payload import Payload
 from workers.store import Store
 
@@ -40,14 +41,14 @@ def test_an_object_is_stored_as_it_is_with_its_checksum(store: Store, key: str, 
     assert list(store.list(key)) == [key]
 
 
-@pytest.mark.parametrize("size", [200_000, 8 * MIB - 1, 8 * MIB, 20 * MIB])
+@pytest.mark.parametrize("size", [200_000, PART - 1, PART, 20 * MIB])
 def test_an_object_of_unknown_length_is_stored_whole(store: Store, key: str, size: int) -> None:
     data = wav(1, size)
     store.put(key, "audio/wav", payload(data, knows_length=False))
     stored = store.head(key)
     assert stored is not None
     assert (stored.size_bytes, stored.content_type) == (size, "audio/wav")
-    assert (stored.sha256 is None) == (size >= 8 * MIB)  # one PUT while a single part holds it all
+    assert (stored.sha256 is None) == (size >= PART)  # one PUT while a single part holds it all
     assert sha256(b"".join(store.get(key))).digest() == sha256(data).digest()
 
 

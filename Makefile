@@ -54,9 +54,10 @@ lint: install ## Style and import rules
 types: install ## Types, strict
 	@$(BIN)/mypy
 
-requirements: install ## Pin again: rewrites both requirements files from pyproject.toml (needs uv)
+requirements: install ## Pin again: rewrites the requirements files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml -o requirements.txt
 	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.txt
+	uv pip compile -q --universal --no-header --no-annotate --generate-hashes --python-version 3.11 --extra bench pyproject.toml -o requirements-bench.txt
 
 schema: install ## Write schema/current.sql again from the migrations
 	@$(BIN)/python -m tests.schema.write_page > schema/current.sql.new && mv schema/current.sql.new schema/current.sql

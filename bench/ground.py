@@ -1,0 +1,119 @@
+"""What every peer stands on: PostgreSQL, Valkey, S3, the source, the sinks. Started once, and swept before each run."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import redis
+
+from bench.servers.place import Place, place
+from workers.embedded.environment import redis_url
+from workers.embedded.servers import BUCKET, access
+from workers.embedded.stack import Stack
+from workers.embedded.state import remove
+
+#: As a server of its own would be set; for everybody. The commit's own time is what latencies are measured by.
+_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "track_commit_timestamp": "on"}
+ORGANISATIONS = 8
+
+
+@dataclass(slots=True)
+class Ground:
+    """``sink`` names: s3 (embedded), null, null50."""
+
+    folder: Path
+    stack: Stack
+    place: Place
+    org_ids: tuple[UUID, ...] = ()
+
+    def admin(self, database: str = "recordings") -> psycopg.Connection[Any]:
+        return psycopg.connect(self.database_url(database), autocommit=True)
+
+    def database_url(self, database: str, login: str = "postgres") -> str:
+        """The administrator's, or a login's of ours."""
+        secret = self.stack.state.secrets[login]
+        return f"postgresql://{login}:{secret}@127.0.0.1:{self.stack.state.ports['postgres']}/{database}"
+
+    @property
+    def broker_url(self) -> str:
+        """A database of the broker for the peers, beside ours."""
+        return redis_url(self.stack.state).removesuffix("/0") + "/1"
+
+    def s3(self, sink: str) -> dict[str, str]:
+        """The environment of an S3 client."""
+        held = access(self.stack.state, "worker")
+        return {
+            "AWS_ACCESS_KEY_ID": held.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": held.secret_access_key,
+            "AWS_DEFAULT_REGION": held.region,
+            "AWS_ENDPOINT_URL_S3": held.endpoint_url if sink == "s3" else self.place.sinks[sink].url,
+            "RECORDINGS_BUCKET": BUCKET,
+        }
+
+    def database(self, name: str, schema: str = "") -> None:
+        """A database of a peer's own, new."""
+        with self.admin("postgres") as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {name}")
+        if schema:
+            with self.admin(name) as connection:
+                connection.execute(schema)
+
+    def sweep(self, sink: str) -> None:
+        """Nobody finds what another left: an empty broker, empty tables, and where it is used, an empty store."""
+        with redis.Redis.from_url(redis_url(self.stack.state)) as broker:
+            broker.flushall()
+        with self.admin() as connection:
+            connection.execute("TRUNCATE public.call_logs CASCADE")
+            connection.execute("CHECKPOINT")
+        if sink == "s3":
+            self._new_store()
+
+    def _new_store(self) -> None:
+        servers = self.stack.servers
+        servers.processes["seaweedfs"].kill()
+        shutil.rmtree(servers.directory / "seaweedfs", ignore_errors=True)
+        (servers.directory / "seaweedfs").mkdir(mode=0o700)
+        servers.restart("seaweedfs")
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """All of it in a temporary folder that is gone afterwards. From the main thread only."""
+    folder = Path(tempfile.mkdtemp(prefix="recordings-bench-"))
+    try:
+        stack = Stack(folder / "state")
+        with stack.servers as servers, place(folder) as here:
+            _configure(stack, servers.admin_url)
+            stack.prepare_database(servers.admin_url)
+            made = Ground(folder, stack, here)
+            with made.admin() as connection:
+                made.org_ids = organisations(connection, ORGANISATIONS)
+            yield made
+    finally:
+        remove_quietly(folder)
+
+
+def _configure(stack: Stack, admin_url: str) -> None:
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for name, value in _SETTINGS.items():
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    stack.servers.processes["postgres"].stop()
+    stack.servers.restart("postgres")
+
+
+def organisations(connection: psycopg.Connection[Any], count: int) -> tuple[UUID, ...]:
+    statement = "INSERT INTO public.organizations (name) SELECT 'o' || n FROM generate_series(1, %s) AS n RETURNING id"
+    return tuple(row[0] for row in connection.execute(statement, (count,)))
+
+
+def remove_quietly(folder: Path) -> None:
+    if (folder / "state").exists():
+        remove(folder / "state")
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""A thread pool that does the identical claim, copy and complete, and no more: what the queue costs is the difference."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
+from uuid import UUID
+
+from bench.ground import Ground
+from bench.peers.peer import Cell, Measured, PeerFailedError
+from bench.peers.project import SETTINGS, WARM_UP
+from bench.peers.uploads import Batch, Uploads
+from bench.usage import Observed
+from workers.embedded.children import ROOM
+from workers.embedded.process import basics
+from workers.grants import GrantKey, mint
+
+_MARK = "UPDATE public.recording_upload_queue SET dispatched_until = now() + interval '1 hour' WHERE status = 'pending'"
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    name: str = "bare"
+
+    @contextmanager
+    def ready(self, ground: Ground, cell: Cell) -> Iterator["Pools"]:
+        processes, threads = cell.slots
+        environment = basics() | ground.stack.environment("worker") | ground.s3(cell.sink) | SETTINGS
+        with ExitStack() as stack:
+            pools = []
+            for _ in range(processes):
+                pool = subprocess.Popen(
+                    [sys.executable, "-m", "bench.peers.bare_pool", str(threads)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    env=environment,
+                    cwd=ROOM,
+                )
+                stack.callback(_end, pool)
+                pools.append(pool)
+            yield Pools(ground, cell, pools)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    ground: Ground
+    cell: Cell
+    pools: Sequence["subprocess.Popen[str]"]
+
+    def warm_up(self) -> None:
+        self.carry_out(sum(self.cell.slots) + WARM_UP)
+
+    def backlog(self, count: int) -> Measured:
+        return self.carry_out(count)
+
+    def steady(self, count: int, rate: float) -> Measured:
+        raise PeerFailedError("a pool without a queue has nothing to wait for")
+
+    def carry_out(self, count: int) -> Measured:
+        uploads = Uploads(self.ground, self.cell.size)
+        batch = uploads.enqueue_all(count)
+        self.hand_out(batch)
+        with Observed(pool.pid for pool in self.pools) as seen:
+            began = time.time()
+            for pool in self.pools:
+                _say(pool, "go")
+            for pool in self.pools:
+                _hear(pool, "done")
+        return Measured(max(uploads.await_all(batch).values()) - began, seen.usage)
+
+    def hand_out(self, batch: Batch) -> None:
+        """Marked and granted, as the dispatcher would; before the clock starts."""
+        with self.ground.admin() as connection:
+            connection.execute(_MARK)
+        key = GrantKey.parse(self.ground.stack.state.secrets["grant_key"])
+        work = [(_grant(key, upload_id, org_id), str(upload_id)) for upload_id, org_id in batch.rows]
+        for index, pool in enumerate(self.pools):
+            _say(pool, json.dumps(work[index :: len(self.pools)]))
+            _hear(pool, "ready")
+
+
+def _grant(key: GrantKey, upload_id: UUID, org_id: UUID) -> str:
+    return mint(key, org_id=org_id, subject=upload_id, now_s=time.time(), lifetime_s=3600)
+
+
+def _say(pool: "subprocess.Popen[str]", line: str) -> None:
+    pipe = cast("IO[Any]", pool.stdin)
+    pipe.write(line + "\n")
+    pipe.flush()
+
+
+def _hear(pool: "subprocess.Popen[str]", word: str) -> None:
+    heard = cast("IO[Any]", pool.stdout).readline().strip()
+    if heard != word:
+        raise PeerFailedError(f"the pool said {heard[:200]!r} instead of {word}")
+
+
+def _end(pool: "subprocess.Popen[str]") -> None:
+    pool.kill()
+    pool.communicate()

@@ -13,8 +13,14 @@ SEED ?= 1
 MINUTES ?= 10
 UPLOADS ?= 5000
 EVERY ?= 5
+COUNT ?= 100000
+ROUNDS ?= 3
+ROWS ?= 10000,1000000,10000000
+ORGS ?= 1,100,10000
+BENCH := .venv-bench
+RESULTS := .bench
 
-.PHONY: help install demo test chaos mutants lint types requirements schema clean
+.PHONY: help install demo test chaos mutants lint types requirements schema clean bench bench-growth soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +54,27 @@ chaos: install ## Ten minutes of faults of every part; nothing lost, doubled or 
 mutants: install ## Everything that isolates organisations taken away or weakened, one thing at a time; all of it noticed
 	@$(BIN)/python -m tests.isolation.mutants
 
+$(BENCH)/.installed: requirements-bench.txt
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+bench: $(BENCH)/.installed ## This system beside its peers, under 25 minutes; also bench-compare, -stream, -claims, -dispatch, -memory
+	@$(BENCH)/bin/python -m bench --rounds $(ROUNDS) --json $(RESULTS)/bench.json --picture docs/images/bench.svg
+
+bench-quick: $(BENCH)/.installed ## The same with few uploads and one round: does it run?
+	@$(BENCH)/bin/python -m bench --quick --json $(RESULTS)/quick.json --picture $(RESULTS)/quick.svg
+
+bench-growth: $(BENCH)/.installed ## How costs grow with rows and organisations (ROWS=10000,1000000,10000000 ORGS=1,100,10000)
+	@$(BENCH)/bin/python -m bench.growth --rows $(ROWS) --orgs $(ORGS) --json $(RESULTS)/growth.json --picture docs/images/growth.svg
+
+bench-%: $(BENCH)/.installed
+	@$(BENCH)/bin/python -m bench $* --rounds $(ROUNDS) --json $(RESULTS)/$*.json
+
+soak: $(BENCH)/.installed ## 100,000 uploads by the same processes: memory without growth (COUNT=100000)
+	@$(BENCH)/bin/python -m bench.soak $(COUNT) --json $(RESULTS)/soak.json
+
 lint: install ## Style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
@@ -63,4 +90,4 @@ schema: install ## Write schema/current.sql again from the migrations
 	@$(BIN)/python -m tests.schema.write_page > schema/current.sql.new && mv schema/current.sql.new schema/current.sql
 
 clean: ## Remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BENCH) $(RESULTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

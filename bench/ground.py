@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,9 +31,19 @@ class Ground:
     stack: Stack
     place: Place
     org_ids: tuple[UUID, ...] = ()
+    database: str = "recordings"
 
-    def admin(self, database: str = "recordings") -> psycopg.Connection[Any]:
-        return psycopg.connect(self.database_url(database), autocommit=True)
+    def on(self, database: str, org_ids: tuple[UUID, ...]) -> "Ground":
+        """The same, with another database of ours."""
+        return replace(self, database=database, org_ids=org_ids)
+
+    def admin(self, database: str | None = None) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.database_url(database or self.database), autocommit=True)
+
+    def environment(self, role: str) -> dict[str, str]:
+        """A process's settings by its role, on this database."""
+        settings = self.stack.environment(role)
+        return settings | {"DATABASE_URL": settings["DATABASE_URL"].removesuffix("recordings") + self.database}
 
     def database_url(self, database: str, login: str = "postgres") -> str:
         """The administrator's, or a login's of ours."""
@@ -56,20 +66,21 @@ class Ground:
             "RECORDINGS_BUCKET": BUCKET,
         }
 
-    def database(self, name: str, schema: str = "") -> None:
-        """A database of a peer's own, new."""
+    def new_database(self, name: str, *, template: str = "template1") -> None:
+        """In the place of one of this name. Nobody may be connected to the template."""
+        self.drop_database(name)
+        with self.admin("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+
+    def drop_database(self, name: str) -> None:
         with self.admin("postgres") as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            connection.execute(f"CREATE DATABASE {name}")
-        if schema:
-            with self.admin(name) as connection:
-                connection.execute(schema)
 
     def sweep(self, sink: str) -> None:
         """Nobody finds what another left: an empty broker, empty tables, and where it is used, an empty store."""
         with redis.Redis.from_url(redis_url(self.stack.state)) as broker:
             broker.flushall()
-        with self.admin() as connection:
+        with self.admin("recordings") as connection:
             connection.execute("TRUNCATE public.call_logs CASCADE")
             connection.execute("CHECKPOINT")
         if sink == "s3":

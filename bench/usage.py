@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -89,14 +90,33 @@ def pss_mb(pid: int) -> float:
 def timed(argv: Sequence[str | Path], *, environment: dict[str, str] | None = None) -> tuple[float, Usage]:
     """Run a program to its end: seconds, and what it cost, start-up included. CalledProcessError if it fails."""
     began = time.monotonic()
-    popen = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-    )
-    assert popen.stderr is not None  # noqa: S101 - a pipe was asked for
-    said = popen.stderr.read()
-    _, status, spent = os.wait4(popen.pid, 0)
-    seconds = time.monotonic() - began
-    popen.returncode = os.waitstatus_to_exitcode(status)
-    if popen.returncode:
-        raise subprocess.CalledProcessError(popen.returncode, [str(argv[0])], stderr=said)
-    return seconds, Usage(spent.ru_utime + spent.ru_stime, spent.ru_maxrss * 1024 / _MB, None)
+    with tempfile.TemporaryFile() as said:
+        popen = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, env=environment
+        )
+        peaks = _Peaks(popen.pid)
+        _, status, spent = os.wait4(popen.pid, 0)
+        seconds = time.monotonic() - began
+        popen.returncode = os.waitstatus_to_exitcode(status)
+        if popen.returncode:
+            said.seek(0)
+            raise subprocess.CalledProcessError(popen.returncode, [str(argv[0])], stderr=said.read())
+    return seconds, Usage(spent.ru_utime + spent.ru_stime, peaks.end(), None)
+
+
+class _Peaks:
+    """The kernel's own peak (ru_maxrss) counts what was there before exec: the parent's pages."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._over, self._peak = pid, threading.Event(), 0.0
+        self._thread = threading.Thread(target=self._look, name="peaks", daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.02):
+            self._peak = max(self._peak, peak_mb(self._pid) or 0.0)
+
+    def end(self) -> float | None:
+        self._over.set()
+        self._thread.join()
+        return self._peak or None

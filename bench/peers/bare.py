@@ -1,4 +1,4 @@
-"""A thread pool that does the identical claim, copy and complete, and no more: what the queue costs is the difference."""
+"""A thread pool that does the identical claim, copy and complete. The difference is what the queue costs."""
 
 import json
 import subprocess
@@ -19,7 +19,9 @@ from workers.embedded.children import ROOM
 from workers.embedded.process import basics
 from workers.grants import GrantKey, mint
 
-_MARK = "UPDATE public.recording_upload_queue SET dispatched_until = now() + interval '1 hour' WHERE status = 'pending'"
+_MARK = """
+UPDATE public.recording_upload_queue SET dispatched_until = now() + interval '1 hour' WHERE id = ANY(%s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Bare:
     @contextmanager
     def ready(self, ground: Ground, cell: Cell) -> Iterator["Pools"]:
         processes, threads = cell.slots
-        environment = basics() | ground.stack.environment("worker") | ground.s3(cell.sink) | SETTINGS
+        environment = basics() | ground.environment("worker") | ground.s3(cell.sink) | SETTINGS
         with ExitStack() as stack:
             pools = []
             for _ in range(processes):
@@ -60,7 +62,7 @@ class Pools:
         return self.carry_out(count)
 
     def steady(self, count: int, rate: float) -> Measured:
-        raise PeerFailedError("a pool without a queue has nothing to wait for")
+        raise PeerFailedError(f"a pool without a queue cannot wait for {count} at {rate} a second")
 
     def carry_out(self, count: int) -> Measured:
         uploads = Uploads(self.ground, self.cell.size)
@@ -75,14 +77,18 @@ class Pools:
         return Measured(max(uploads.await_all(batch).values()) - began, seen.usage)
 
     def hand_out(self, batch: Batch) -> None:
-        """Marked and granted, as the dispatcher would; before the clock starts."""
-        with self.ground.admin() as connection:
-            connection.execute(_MARK)
-        key = GrantKey.parse(self.ground.stack.state.secrets["grant_key"])
-        work = [(_grant(key, upload_id, org_id), str(upload_id)) for upload_id, org_id in batch.rows]
+        work = mark_and_grant(self.ground, batch)
         for index, pool in enumerate(self.pools):
             _say(pool, json.dumps(work[index :: len(self.pools)]))
             _hear(pool, "ready")
+
+
+def mark_and_grant(ground: Ground, batch: Batch) -> list[tuple[str, str]]:
+    """As the dispatcher would, before the clock starts: pairs of a grant and an upload's id."""
+    with ground.admin() as connection:
+        connection.execute(_MARK, ([upload_id for upload_id, _ in batch.rows],))
+    key = GrantKey.parse(ground.stack.state.secrets["grant_key"])
+    return [(_grant(key, upload_id, org_id), str(upload_id)) for upload_id, org_id in batch.rows]
 
 
 def _grant(key: GrantKey, upload_id: UUID, org_id: UUID) -> str:

@@ -1,4 +1,4 @@
-"""This project, whole: dispatcher, Redis, Celery workers; row-level security, grants, fences, leases, metrics, all on."""
+"""The project, whole: dispatcher, Redis, Celery workers; row-level security, grants, fences, leases, all on."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,7 +66,7 @@ def crew(ground: Ground, *, sink: str, slots: tuple[int, int]) -> Iterator[dict[
     with ExitStack() as stack:
         running = {}
         for program in programs:
-            running[program.name] = spawn(_on(program, ground.s3(sink)))
+            running[program.name] = spawn(_on(program, ground, sink))
             stack.callback(running[program.name].stop)
         wait_for(lambda: _all_ready(running, ground), "the project did not start", within_s=60)
         yield running
@@ -74,9 +74,10 @@ def crew(ground: Ground, *, sink: str, slots: tuple[int, int]) -> Iterator[dict[
             process.ask()
 
 
-def _on(program: Program, s3: dict[str, str]) -> Program:
-    """With another sink, where it has one."""
-    changed = SETTINGS | (s3 if "AWS_ENDPOINT_URL_S3" in program.environment else {})
+def _on(program: Program, ground: Ground, sink: str) -> Program:
+    """On this ground's database and sink, where it has one."""
+    role = "worker" if program.name.startswith("worker") else "dispatcher"
+    changed = SETTINGS | ground.environment(role) | (ground.s3(sink) if role == "worker" else {})
     return replace(program, environment=dict(program.environment) | changed)
 
 

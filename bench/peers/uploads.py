@@ -17,12 +17,16 @@ SELECT e.upload_id, c.org_id FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS 
 CROSS JOIN LATERAL public.enqueue_recording(
     org_id => c.org_id, provider => 'https', provider_call_id => c.id, source_url => c.url) AS e
 """
-_LEFT = "SELECT count(*) FROM public.recording_upload_queue WHERE status IN ('pending', 'processing')"
+_LEFT = """
+SELECT count(*) FROM public.recording_upload_queue WHERE status IN ('pending', 'processing') AND recording_id LIKE %s
+"""
 _SETTLED = """
 SELECT recording_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::double precision
 FROM public.recording_upload_queue WHERE recording_id LIKE %s AND status = 'completed'
 """
-_ENDED = "SELECT status, error_code, count(*) FROM public.recording_upload_queue WHERE recording_id LIKE %s GROUP BY 1, 2"
+_ENDED = (
+    "SELECT status, error_code, count(*) FROM public.recording_upload_queue WHERE recording_id LIKE %s GROUP BY 1, 2"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Uploads:
     def await_all(self, batch: Batch) -> dict[int, float]:
         """By number, the Unix time of the commit that settled it. PeerFailedError if one was not stored."""
         with self.ground.admin() as connection:
-            wait_for(lambda: not _one(connection, _LEFT), "uploads are not settled")
+            wait_for(lambda: not _one(connection, _LEFT, f"{batch.name}-%"), "uploads are not settled")
             settled = connection.execute(_SETTLED, (f"{batch.name}-%",)).fetchall()
             ended = connection.execute(_ENDED, (f"{batch.name}-%",)).fetchall()
         if any(status != "completed" for status, _, _ in ended):
@@ -78,9 +82,9 @@ class Uploads:
         return {int(name.rpartition("-")[2]): at for name, at in settled}
 
     def _login(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.ground.stack.environment("call_handler")["DATABASE_URL"], autocommit=True)
+        return psycopg.connect(self.ground.environment("call_handler")["DATABASE_URL"], autocommit=True)
 
 
-def _one(connection: psycopg.Connection[Any], statement: str) -> int:
-    row = connection.execute(statement).fetchone()
+def _one(connection: psycopg.Connection[Any], statement: str, parameter: str) -> int:
+    row = connection.execute(statement, (parameter,)).fetchone()
     return int(row[0]) if row else 0

@@ -23,7 +23,9 @@ def talk(connection: socket.socket, folder: Path) -> Generator[Wait]:
         except OSError:
             yield from sent(connection, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             continue
-        yield from sent(connection, b"HTTP/1.1 200 OK\r\nContent-Type: audio/x-wav\r\nContent-Length: %d\r\n\r\n" % size)
+        yield from sent(
+            connection, b"HTTP/1.1 200 OK\r\nContent-Type: audio/x-wav\r\nContent-Length: %d\r\n\r\n" % size
+        )
         yield from _streamed(connection, file, size)
 
 

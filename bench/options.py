@@ -1,0 +1,20 @@
+"""What a run is asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    quick: bool = False
+    rounds: int = 3
+    only: str = ""
+    """Of the comparison, the cells and peers that have this in their name."""
+    tell: Callable[[str], None] = field(default=print)
+    """Hears a line of progress."""
+
+
+def teller(console: Console) -> Callable[[str], None]:
+    return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)

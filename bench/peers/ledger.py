@@ -1,0 +1,52 @@
+"""The naive peers' table: one row a recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.ground import Ground
+from bench.peers.naive_copy import SCHEMA
+from bench.peers.peer import wait_for
+
+_INSERT = "INSERT INTO recordings (id, source_url) SELECT * FROM unnest(%s::bigint[], %s::text[])"
+_LEFT = "SELECT EXISTS (SELECT FROM recordings WHERE id = ANY(%s) AND status <> 'completed')"
+_SETTLED = (
+    "SELECT id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::double precision FROM recordings WHERE id = ANY(%s)"
+)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """In a database of its own, made new."""
+
+    ground: Ground
+    name: str
+    size: int
+    issued: int = 0
+
+    def __post_init__(self) -> None:
+        self.ground.new_database(self.name)
+        with self.ground.admin(self.name) as connection:
+            connection.execute(SCHEMA)
+
+    @property
+    def url(self) -> str:
+        return self.ground.database_url(self.name)
+
+    def add(self, count: int) -> range:
+        """Rows for so many recordings, committed."""
+        ids = range(self.issued, self.issued + count)
+        self.issued += count
+        with self.ground.admin(self.name) as connection:
+            connection.execute(_INSERT, (list(ids), [self.ground.place.url(self.size, number) for number in ids]))
+        return ids
+
+    def await_all(self, ids: Sequence[int]) -> dict[int, float]:
+        """By id, the Unix time of the commit that settled it."""
+        with self.ground.admin(self.name) as connection:
+
+            def is_over() -> bool:
+                row = connection.execute(_LEFT, (list(ids),)).fetchone()
+                return not (row and row[0])
+
+            wait_for(is_over, f"{self.name}: uploads are not done")
+            return dict(connection.execute(_SETTLED, (list(ids),)).fetchall())

@@ -4,7 +4,6 @@ Parts: compare, stream, claims, dispatch, memory; all of them if none is named. 
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,9 +20,9 @@ from bench.machine import in_words, machine
 from bench.memory import memory
 from bench.options import Options, teller
 from bench.picture import ratios
+from bench.report import as_json, show, write
 from bench.sample import Results
 from bench.stream import stream
-from bench.table import bars, cells, figures
 
 Part = Callable[[Ground, Results, Options], None]
 PARTS: dict[str, Part] = {
@@ -48,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
                 attempt(name, made, results, options)
     except KeyboardInterrupt:
         tell("interrupted: what follows is what was measured until then")
-    report(console, results)
+    show(console, results)
     tell(f"{(time.monotonic() - began) / 60:.1f} minutes")
     write(asked.json, as_json(here, results))
     if asked.picture:
@@ -63,29 +62,6 @@ def attempt(name: str, made: Ground, results: Results, options: Options) -> None
     except Exception as error:  # noqa: BLE001 - said, and the run goes on
         results.errors[name, "project"] = f"{type(error).__name__}: {error}"
         options.tell(f"{name} failed: {type(error).__name__}: {error}")
-
-
-def report(console: Console, results: Results) -> None:
-    console.print(cells(results))
-    if results.figures:
-        console.print(figures(results))
-    console.print(bars(verdicts(results)))
-
-
-def as_json(here: dict[str, object], results: Results) -> dict[str, object]:
-    return {
-        "machine": here,
-        "cells": [found.as_json() for found in results.summaries()],
-        "figures": {name: spread.as_json() for name, spread in results.figures.items()},
-        "bars": [verdict.as_json() for verdict in verdicts(results)],
-        "errors": [{"cell": cell, "peer": peer, "error": said} for (cell, peer), said in results.errors.items()],
-    }
-
-
-def write(path: str, found: dict[str, object]) -> None:
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps(found, indent=1) + "\n")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import create_engine
 
-from bench.__main__ import write
 from bench.cells import NEAR, SMALL
 from bench.fill import Filling, fill
 from bench.ground import Ground, ground
@@ -33,6 +32,7 @@ from bench.peers.peer import Cell
 from bench.peers.project import Project
 from bench.peers.uploads import Uploads
 from bench.picture import growth as picture
+from bench.report import write
 from bench.sample import percentile
 from bench.table import number
 from workers.dispatch import NOBODY, pick, unmark

@@ -15,13 +15,13 @@ from statistics import median
 import psutil
 from rich.console import Console
 
-from bench.__main__ import write
 from bench.cells import NEAR, SMALL
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.options import teller
 from bench.peers.peer import Cell
 from bench.peers.project import Crew, Project
+from bench.report import write
 
 BATCH = 2500
 ALLOWED_MB = 8.0

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.ground import Ground
-from bench.peers.naive_copy import SCHEMA
 from bench.peers.peer import wait_for
 
+_SCHEMA = """
+CREATE TABLE recordings (
+    id bigint PRIMARY KEY, source_url text NOT NULL, status text NOT NULL DEFAULT 'pending', object_key text,
+    completed_at timestamptz
+)
+"""
 _INSERT = "INSERT INTO recordings (id, source_url) SELECT * FROM unnest(%s::bigint[], %s::text[])"
 _LEFT = "SELECT EXISTS (SELECT FROM recordings WHERE id = ANY(%s) AND status <> 'completed')"
 _SETTLED = (
@@ -26,7 +31,7 @@ class Ledger:
     def __post_init__(self) -> None:
         self.ground.new_database(self.name)
         with self.ground.admin(self.name) as connection:
-            connection.execute(SCHEMA)
+            connection.execute(_SCHEMA)
 
     @property
     def url(self) -> str:

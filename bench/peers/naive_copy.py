@@ -15,13 +15,6 @@ import requests
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-SCHEMA = """
-CREATE TABLE recordings (
-    id bigint PRIMARY KEY, source_url text NOT NULL, status text NOT NULL DEFAULT 'pending', object_key text,
-    completed_at timestamptz
-)
-"""
-
 
 class Base(DeclarativeBase):
     pass

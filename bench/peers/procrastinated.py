@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import procrastinate
-
 from bench.ground import Ground
 from bench.peers.ledger import Ledger
 from bench.peers.naive import announcing
@@ -26,6 +24,8 @@ class Procrastinate:
 
     @contextmanager
     def ready(self, ground: Ground, cell: Cell) -> Iterator["Worker"]:
+        import procrastinate  # noqa: PLC0415 - only in the benchmark's own environment
+
         ledger = Ledger(ground, "procrastinate", cell.size)
         connector = procrastinate.SyncPsycopgConnector(conninfo=ledger.url)
         settings = basics() | ground.s3(cell.sink) | {"DATABASE_URL": ledger.url}

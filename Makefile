@@ -20,7 +20,8 @@ ORGS ?= 1,100,10000
 BENCH := .venv-bench
 RESULTS := .bench
 
-.PHONY: help install demo test chaos mutants lint types requirements schema clean bench bench-growth soak
+.PHONY: help install demo test chaos mutants lint types requirements schema clean \
+  bench bench-quick bench-growth bench-compare bench-stream bench-claims bench-dispatch bench-memory soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +70,7 @@ bench-quick: $(BENCH)/.installed ## The same with few uploads and one round: doe
 bench-growth: $(BENCH)/.installed ## How costs grow with rows and organisations (ROWS=10000,1000000,10000000 ORGS=1,100,10000)
 	@$(BENCH)/bin/python -m bench.growth --rows $(ROWS) --orgs $(ORGS) --json $(RESULTS)/growth.json --picture docs/images/growth.svg
 
-bench-%: $(BENCH)/.installed
+bench-compare bench-stream bench-claims bench-dispatch bench-memory: bench-%: $(BENCH)/.installed
 	@$(BENCH)/bin/python -m bench $* --rounds $(ROUNDS) --json $(RESULTS)/$*.json
 
 soak: $(BENCH)/.installed ## 100,000 uploads by the same processes: memory without growth (COUNT=100000)

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.bars import verdicts
 from bench.claims import claims
 from bench.compare import compare
@@ -18,7 +16,7 @@ from bench.dispatching import dispatching
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.memory import memory
-from bench.options import Options, teller
+from bench.options import Options, teller, terminal
 from bench.picture import ratios
 from bench.report import as_json, show, write
 from bench.sample import Results
@@ -36,7 +34,7 @@ PARTS: dict[str, Part] = {
 
 def main(argv: Sequence[str]) -> int:
     asked = parse(argv)
-    console = Console()
+    console = terminal()
     tell = teller(console)
     options = Options(asked.quick, asked.rounds or (1 if asked.quick else 3), asked.only, tell)
     results, here, began = Results(), machine(), time.monotonic()

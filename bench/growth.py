@@ -18,7 +18,6 @@ from statistics import median
 from uuid import UUID, uuid4
 
 import psycopg
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import create_engine
 
@@ -26,7 +25,7 @@ from bench.cells import NEAR, SMALL
 from bench.fill import Filling, fill
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
-from bench.options import teller
+from bench.options import teller, terminal
 from bench.peers.bare import mark_and_grant
 from bench.peers.peer import Cell
 from bench.peers.project import Project
@@ -169,7 +168,7 @@ def lines(points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
 
 def main(argv: Sequence[str]) -> int:
     asked = parse(argv)
-    console = Console()
+    console = terminal()
     tell, here = teller(console), machine()
     points: list[Point] = []
     with ground() as made:

@@ -16,5 +16,11 @@ class Options:
     """Hears a line of progress."""
 
 
+def terminal() -> Console:
+    """Wide enough for the tables where nobody says how wide it is: in a pipe or a file."""
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
 def teller(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 from bench.cells import NEAR, SMALL
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
-from bench.options import teller
+from bench.options import teller, terminal
 from bench.peers.peer import Cell
 from bench.peers.project import Crew, Project
 from bench.report import write
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("count", nargs="?", type=int, default=100_000)
     parser.add_argument("--json", default="", metavar="FILE")
     asked = parser.parse_args(argv)
-    console, here = Console(), machine()
+    console, here = terminal(), machine()
     console.print(f"on {in_words(here)}", highlight=False)
     with ground() as made:
         looks = soak(made, asked.count, console)

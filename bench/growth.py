@@ -69,7 +69,7 @@ def grow(made: Ground, sizes: Sequence[int], orgs: int, count: int, tell: Callab
     try:
         for rows in sorted(sizes):
             with made.admin(name) as connection:
-                connection.execute("TRUNCATE public.organizations CASCADE" if not present else "SELECT 1")
+                connection.execute("DELETE FROM public.organizations" if not present else "SELECT 1")
                 tell(f"{rows:>10,} rows, {orgs:>6,} organisations: filling")
                 every = max(10, rows // MOST_WAITING)
                 fill(connection, Filling(rows, orgs, every=every), present=present)

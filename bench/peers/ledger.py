@@ -1,7 +1,10 @@
 """The naive peers' table: one row a recording."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
 
 from bench.ground import Ground
 from bench.peers.peer import wait_for
@@ -21,17 +24,21 @@ _SETTLED = (
 
 @dataclass(slots=True)
 class Ledger:
-    """In a database of its own, made new."""
+    """In a database of its own, made new, over one connection."""
 
     ground: Ground
     name: str
     size: int
     issued: int = 0
+    connection: psycopg.Connection[Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.ground.new_database(self.name)
-        with self.ground.admin(self.name) as connection:
-            connection.execute(_SCHEMA)
+        self.connection = self.ground.admin(self.name)
+        self.connection.execute(_SCHEMA)
+
+    def close(self) -> None:
+        self.connection.close()
 
     @property
     def url(self) -> str:
@@ -41,17 +48,15 @@ class Ledger:
         """Rows for so many recordings, committed."""
         ids = range(self.issued, self.issued + count)
         self.issued += count
-        with self.ground.admin(self.name) as connection:
-            connection.execute(_INSERT, (list(ids), [self.ground.place.url(self.size, number) for number in ids]))
+        self.connection.execute(_INSERT, (list(ids), [self.ground.place.url(self.size, number) for number in ids]))
         return ids
 
     def await_all(self, ids: Sequence[int]) -> dict[int, float]:
         """By id, the Unix time of the commit that settled it."""
-        with self.ground.admin(self.name) as connection:
 
-            def is_over() -> bool:
-                row = connection.execute(_LEFT, (list(ids),)).fetchone()
-                return not (row and row[0])
+        def is_over() -> bool:
+            row = self.connection.execute(_LEFT, (list(ids),)).fetchone()
+            return not (row and row[0])
 
-            wait_for(is_over, f"{self.name}: uploads are not done")
-            return dict(connection.execute(_SETTLED, (list(ids),)).fetchall())
+        wait_for(is_over, f"{self.name}: uploads are not done")
+        return dict(self.connection.execute(_SETTLED, (list(ids),)).fetchall())

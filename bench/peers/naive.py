@@ -42,6 +42,7 @@ class Naive:
                 yield Prefork(ground, cell, ledger, app, process, self.processes)
         finally:
             process.stop()
+            ledger.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Procrastinate:
                 yield Worker(ground, cell, ledger, app.configure_task("naive.upload"), process)
             finally:
                 process.stop()
+                ledger.close()
 
 
 @dataclass(frozen=True, slots=True)

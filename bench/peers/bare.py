@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from uuid import UUID
 
 from bench.ground import Ground
-from bench.peers.peer import Cell, Measured, PeerFailedError
+from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError
 from bench.peers.project import SETTINGS, WARM_UP
 from bench.peers.uploads import Batch, Uploads
 from bench.usage import Observed
@@ -56,16 +56,17 @@ class Pools:
     pools: Sequence["subprocess.Popen[str]"]
 
     def warm_up(self) -> None:
-        self.carry_out(sum(self.cell.slots) + WARM_UP)
+        processes, threads = self.cell.slots
+        self.carry_out(processes * threads + WARM_UP, WARM_UP_SIZE)
 
     def backlog(self, count: int) -> Measured:
-        return self.carry_out(count)
+        return self.carry_out(count, self.cell.size)
 
     def steady(self, count: int, rate: float) -> Measured:
         raise PeerFailedError(f"a pool without a queue cannot wait for {count} at {rate} a second")
 
-    def carry_out(self, count: int) -> Measured:
-        uploads = Uploads(self.ground, self.cell.size)
+    def carry_out(self, count: int, size: int) -> Measured:
+        uploads = Uploads(self.ground, size)
         batch = uploads.enqueue_all(count)
         self.hand_out(batch)
         with Observed(pool.pid for pool in self.pools) as seen:

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench.ground import Ground
-from bench.peers.peer import Cell, Measured, PeerFailedError
+from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError
 from bench.usage import timed
 from workers.embedded.process import basics
 
@@ -75,10 +75,13 @@ class Command:
     environment: dict[str, str]
 
     def warm_up(self) -> None:
-        self.backlog(PARALLEL)
+        self.carry_out(PARALLEL, WARM_UP_SIZE)
 
     def backlog(self, count: int) -> Measured:
-        urls = [self.ground.place.url(self.cell.size, number) for number in range(count)]
+        return self.carry_out(count, self.cell.size)
+
+    def carry_out(self, count: int, size: int) -> Measured:
+        urls = [self.ground.place.url(size, number) for number in range(count)]
         seconds, usage = timed(self.argv(urls), environment=self.environment)
         return Measured(seconds, usage)
 

@@ -44,11 +44,13 @@ class Ledger:
     def url(self) -> str:
         return self.ground.database_url(self.name)
 
-    def add(self, count: int) -> range:
-        """Rows for so many recordings, committed."""
+    def add(self, count: int, *, size: int | None = None) -> range:
+        """Rows for so many recordings, committed; of the ledger's size unless another is named."""
         ids = range(self.issued, self.issued + count)
         self.issued += count
-        self.connection.execute(_INSERT, (list(ids), [self.ground.place.url(self.size, number) for number in ids]))
+        self.connection.execute(
+            _INSERT, (list(ids), [self.ground.place.url(size or self.size, number) for number in ids])
+        )
         return ids
 
     def await_all(self, ids: Sequence[int]) -> dict[int, float]:

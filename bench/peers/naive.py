@@ -13,7 +13,7 @@ from celery import Celery
 from bench.ground import Ground
 from bench.peers.ledger import Ledger
 from bench.peers.naive_app import QUEUE, TASK, application
-from bench.peers.peer import Cell, Measured, PeerFailedError, paced, wait_for
+from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError, paced, wait_for
 from bench.usage import Observed
 from workers.embedded.children import ROOM
 from workers.embedded.process import Process, Program, basics, spawn
@@ -55,7 +55,7 @@ class Prefork:
     processes: int
 
     def warm_up(self) -> None:
-        ids = self.ledger.add(self.processes * 4)
+        ids = self.ledger.add(self.processes * 4, size=WARM_UP_SIZE)
         for recording_id in ids:
             self.send(recording_id, QUEUE)
         self.ledger.await_all(ids)

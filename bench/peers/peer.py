@@ -9,7 +9,9 @@ from typing import Protocol
 from bench.ground import Ground
 from bench.usage import Usage
 
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
+#: Bytes of a recording to warm up with: what is made once in a process's life does not depend on the size.
+WARM_UP_SIZE = 200_000
 
 
 class PeerFailedError(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 from bench.ground import Ground
 from bench.peers.ledger import Ledger
 from bench.peers.naive import announcing
-from bench.peers.peer import Cell, Measured, PeerFailedError, paced
+from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError, paced
 from bench.usage import Observed
 from workers.embedded.children import ROOM
 from workers.embedded.process import Process, Program, basics, spawn
@@ -51,7 +51,7 @@ class Worker:
     process: Process
 
     def warm_up(self) -> None:
-        self._await(self._deferred(CONCURRENCY * 2))
+        self._await(self._deferred(CONCURRENCY * 2, size=WARM_UP_SIZE))
 
     def backlog(self, count: int) -> Measured:
         with Observed([self.process.pid]) as seen:
@@ -68,9 +68,9 @@ class Worker:
         latencies = tuple((settled[number] - at) * 1000 for number, at in committed.items())
         return Measured(max(settled.values()) - min(committed.values()), seen.usage, latencies)
 
-    def _deferred(self, count: int) -> list[int]:
+    def _deferred(self, count: int, *, size: int | None = None) -> list[int]:
         """In one statement, so all are there at once."""
-        ids = list(self.ledger.add(count))
+        ids = list(self.ledger.add(count, size=size))
         self.task.batch_defer(*({"recording_id": number} for number in ids))
         return ids
 

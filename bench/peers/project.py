@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from bench.ground import Ground
-from bench.peers.peer import Cell, Measured, PeerFailedError, wait_for
+from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError, wait_for
 from bench.peers.uploads import Uploads
 from bench.usage import Observed
 from workers.embedded import children, signs
@@ -34,7 +34,7 @@ class Crew:
     processes: dict[str, Process]
 
     def warm_up(self) -> None:
-        uploads = Uploads(self.ground, self.cell.size)
+        uploads = Uploads(self.ground, WARM_UP_SIZE)
         processes, threads = self.cell.slots
         uploads.await_all(uploads.enqueue_all(processes * threads + WARM_UP))
 

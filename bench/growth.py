@@ -40,9 +40,7 @@ from workers.progress import read_progress
 from workers.queue import Queue
 
 MOST_WAITING = 100_000
-_DUE = """
-UPDATE public.recording_upload_queue SET next_attempt_at = now() - interval '1 hour' WHERE status = 'pending'
-"""
+_MOVE = "UPDATE public.recording_upload_queue SET next_attempt_at = now() + %s WHERE status = 'pending'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +128,7 @@ def status(here: Ground) -> None:
 
 def picks(here: Ground, repetitions: int = 60) -> list[float]:
     """With all that waits due at once; a whole window each, unmarked again off the clock."""
-    with here.admin() as connection:
-        connection.execute(_DUE)
-        connection.execute("VACUUM ANALYZE public.recording_upload_queue")
+    _move(here, timedelta(hours=-1))
     found, after = [], NOBODY
     with psycopg.connect(here.database_url(here.database, "recording_dispatcher"), autocommit=True) as leader:
         leader.execute(_SESSION)
@@ -142,7 +138,15 @@ def picks(here: Ground, repetitions: int = 60) -> list[float]:
             found.append((time.perf_counter() - began) * 1000)
             after = picked.after
             unmark(leader, picked.due)
+    _move(here, timedelta(days=1))
     return found
+
+
+def _move(here: Ground, to: timedelta) -> None:
+    """All that waits; at any other time none of it may be due, or the workers would try to fetch it."""
+    with here.admin() as connection:
+        connection.execute(_MOVE, (to,))
+        connection.execute("VACUUM ANALYZE public.recording_upload_queue")
 
 
 def table(points: Sequence[Point]) -> Table:

@@ -62,19 +62,19 @@ $(BENCH)/.installed: requirements-bench.txt
 	@touch $@
 
 bench: $(BENCH)/.installed ## This system beside its peers, under 25 minutes; also bench-compare, -stream, -claims, -dispatch, -memory
-	@$(BENCH)/bin/python -m bench --rounds $(ROUNDS) --json $(RESULTS)/bench.json --picture docs/images/bench.svg
+	@$(BENCH)/bin/python -m bench --rounds $(ROUNDS) --json $(RESULTS)/bench.json --picture docs/images/bench.svg --page docs/performance.md
 
 bench-quick: $(BENCH)/.installed ## The same with few uploads and one round: does it run?
 	@$(BENCH)/bin/python -m bench --quick --json $(RESULTS)/quick.json --picture $(RESULTS)/quick.svg
 
 bench-growth: $(BENCH)/.installed ## How costs grow with rows and organisations (ROWS=10000,1000000,10000000 ORGS=1,100,10000)
-	@$(BENCH)/bin/python -m bench.growth --rows $(ROWS) --orgs $(ORGS) --json $(RESULTS)/growth.json --picture docs/images/growth.svg
+	@$(BENCH)/bin/python -m bench.growth --rows $(ROWS) --orgs $(ORGS) --json $(RESULTS)/growth.json --picture docs/images/growth.svg --page docs/performance.md
 
 bench-compare bench-stream bench-claims bench-dispatch bench-memory: bench-%: $(BENCH)/.installed
 	@$(BENCH)/bin/python -m bench $* --rounds $(ROUNDS) --json $(RESULTS)/$*.json
 
 soak: $(BENCH)/.installed ## 100,000 uploads by the same processes: memory without growth (COUNT=100000)
-	@$(BENCH)/bin/python -m bench.soak $(COUNT) --json $(RESULTS)/soak.json
+	@$(BENCH)/bin/python -m bench.soak $(COUNT) --json $(RESULTS)/soak.json --page docs/performance.md
 
 lint: install ## Style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

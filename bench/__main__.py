@@ -1,4 +1,4 @@
-"""python -m bench [PART…] [--quick] [--rounds N] [--only WORD] [--json FILE] [--picture FILE]
+"""python -m bench [PART…] [--quick] [--rounds N] [--only WORD] [--json FILE] [--picture FILE] [--page FILE]
 
 Parts: compare, stream, claims, dispatch, memory; all of them if none is named. Growth and soak are their own programs.
 """
@@ -17,6 +17,7 @@ from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.memory import memory
 from bench.options import Options, teller, terminal
+from bench.page import sections, write_into
 from bench.picture import ratios
 from bench.report import as_json, show, write
 from bench.sample import Results
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     show(console, results)
     tell(f"{(time.monotonic() - began) / 60:.1f} minutes")
     write(asked.json, as_json(here, results))
+    write_into(asked.page, sections(results, verdicts(results), in_words(here)))
     if asked.picture:
         Path(asked.picture).write_text(ratios(verdicts(results), in_words(here)))
     return 1 if results.errors else 0
@@ -70,6 +72,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="cells with this in their name, or one peer")
     parser.add_argument("--json", default="", metavar="FILE", help="write everything there")
     parser.add_argument("--picture", default="", metavar="FILE", help="draw the ratios there (SVG)")
+    parser.add_argument("--page", default="", metavar="FILE", help="renew the numbers of that page (Markdown)")
     asked = parser.parse_args(argv)
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")

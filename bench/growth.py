@@ -26,6 +26,7 @@ from bench.fill import Filling, fill
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.options import teller, terminal
+from bench.page import rows_of, write_into
 from bench.peers.bare import mark_and_grant
 from bench.peers.peer import Cell
 from bench.peers.project import Project
@@ -149,15 +150,24 @@ def _move(here: Ground, to: timedelta) -> None:
         connection.execute("VACUUM ANALYZE public.recording_upload_queue")
 
 
+HEADS = ("rows", "organisations", "uploads/s", "CPU ms", "claim ms", "dispatch ms", "p99", "status ms")
+
+
+def cells(point: Point) -> list[str]:
+    return [f"{point.rows:,}", f"{point.orgs:,}", *(number(value) for value in list(asdict(point).values())[2:])]
+
+
 def table(points: Sequence[Point]) -> Table:
-    made = Table("rows", "organisations", "uploads/s", "CPU ms", "claim ms", "dispatch ms", "p99", "status ms")
+    made = Table(*HEADS)
     for column in made.columns:
         column.justify = "right"
     for point in points:
-        made.add_row(
-            f"{point.rows:,}", f"{point.orgs:,}", *(number(value) for value in list(asdict(point).values())[2:])
-        )
+        made.add_row(*cells(point))
     return made
+
+
+def page(points: Sequence[Point]) -> str:
+    return rows_of(HEADS, [cells(point) for point in points])
 
 
 def lines(points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
@@ -183,6 +193,7 @@ def main(argv: Sequence[str]) -> int:
                 console.print(table(points[-1:]))
     console.print(table(points))
     write(asked.json, {"machine": here, "growth": [asdict(point) for point in points]})
+    write_into(asked.page, {"growth": f"{in_words(here)}.\n\n{page(points)}"})
     if asked.picture:
         title = "milliseconds by rows of the queue"
         Path(asked.picture).write_text(picture(lines(points), title, in_words(here)))
@@ -196,6 +207,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small: does it run?")
     parser.add_argument("--json", default="", metavar="FILE")
     parser.add_argument("--picture", default="", metavar="FILE")
+    parser.add_argument("--page", default="", metavar="FILE", help="renew the numbers of that page (Markdown)")
     return parser.parse_args(argv)
 
 

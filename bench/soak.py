@@ -19,9 +19,11 @@ from bench.cells import NEAR, SMALL
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.options import teller, terminal
+from bench.page import rows_of, write_into
 from bench.peers.peer import Cell
 from bench.peers.project import Crew, Project
 from bench.report import write
+from bench.table import number
 
 BATCH = 2500
 ALLOWED_MB = 8.0
@@ -54,6 +56,17 @@ def growth_mb(looks: Sequence[Look]) -> dict[str, float]:
     }
 
 
+def page(looks: Sequence[Look], growth: dict[str, float]) -> str:
+    """After a third, two thirds and all."""
+    chosen = [looks[len(looks) * part // 3 - 1] for part in (1, 2, 3)] if len(looks) >= 3 else looks
+    names = list(growth)
+    rows = [
+        (f"{one.uploads:,}", number(one.uploads_s), *(f"{one.rss_mb[name]:.1f}" for name in names)) for one in chosen
+    ]
+    grown = ("growth", "", *(f"{growth[name]:+.1f}" for name in names))
+    return rows_of(("uploads", "uploads/s", *(f"{name}, MB" for name in names)), [*rows, grown])
+
+
 def soak(here: Ground, count: int, tell: Console) -> list[Look]:
     here.sweep("null")
     batch = min(BATCH, max(1, count // 6))
@@ -72,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description="Does memory grow with the count?")
     parser.add_argument("count", nargs="?", type=int, default=100_000)
     parser.add_argument("--json", default="", metavar="FILE")
+    parser.add_argument("--page", default="", metavar="FILE", help="renew the numbers of that page (Markdown)")
     asked = parser.parse_args(argv)
     console, here = terminal(), machine()
     console.print(f"on {in_words(here)}", highlight=False)
@@ -82,6 +96,7 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"{name}: {mb:+.1f} MB from the second third to the last", highlight=False)
     looked = [{"uploads": one.uploads, "uploads_s": one.uploads_s, "rss_mb": one.rss_mb} for one in looks]
     write(asked.json, {"machine": here, "looks": looked, "growth_mb": growth})
+    write_into(asked.page, {"soak": f"{in_words(here)}.\n\n{page(looks, growth)}"})
     grown = [name for name, mb in growth.items() if mb > ALLOWED_MB]
     console.print(f"grown: {', '.join(grown)}" if grown else f"no growth beyond {ALLOWED_MB:.0f} MB")
     return 1 if grown else 0

@@ -39,10 +39,10 @@ def _measures(found: Summary) -> tuple[str, ...]:
     if found.error and found.cpu_ms is None:
         return (f"failed: {found.error[:60]}",)
     latency = " / ".join(number(spread.median) for spread in (found.p50_ms, found.p95_ms, found.p99_ms) if spread)
-    return shown(found.rate), shown(found.cpu_ms), _peak(found.rss_mb), _peak(found.pss_mb), latency
+    return shown(found.rate), shown(found.cpu_ms), peak(found.rss_mb), peak(found.pss_mb), latency
 
 
-def _peak(spread: Spread | None) -> str:
+def peak(spread: Spread | None) -> str:
     return "" if spread is None else number(spread.high)
 
 
@@ -74,8 +74,3 @@ def mark(verdict: Verdict) -> str:
     if verdict.value is None:
         return ""
     return "aim" if verdict.is_aim_met else "met" if verdict.is_met else "MISSED"
-
-
-def bars_markdown(found: Sequence[Verdict]) -> str:
-    rows = [f"| {verdict.bar.name} | {' | '.join(limits(verdict))} | {mark(verdict)} |" for verdict in found]
-    return "\n".join(["| ratio | measured | bar | aim | |", "|---|---|---|---|---|", *rows])

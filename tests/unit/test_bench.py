@@ -4,10 +4,11 @@ import socket
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from bench import bars, picture, soak, table
+from bench import bars, page, picture, soak, table
 from bench.bars import Bar, Verdict, figure, versus
 from bench.cells import CELLS, order, quick
 from bench.sample import Results, Sample, Spread, percentile, summary
@@ -124,9 +125,24 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
 
 def test_the_page_says_missed_and_not_measured(results: Results) -> None:
     bar = Bar("a | b", versus("c", "naive -c2"), 5, 6)
-    text = table.bars_markdown([Verdict(bar, bar.value(results)), Verdict(bar, None)])
-    assert "4 × | ≥ 5 | ≥ 6 | MISSED |" in text
+    text = page.bars([Verdict(bar, bar.value(results)), Verdict(bar, None)])
+    assert "| a / b | 4 × | ≥ 5 | ≥ 6 | MISSED |" in text
     assert "not measured" in text
+
+
+def test_a_run_renews_its_own_sections_of_the_page_and_no_others() -> None:
+    text = "# A\n<!-- bench: a -->\nold\n<!-- /bench -->\nkept\n<!-- bench: b -->\nb\n<!-- /bench -->\n"
+    new = page.replaced(text, {"a": "new \\1"})
+    assert new == text.replace("old", "new \\1")
+    assert page.replaced(new, {"a": "old"}) == text
+    with pytest.raises(KeyError):
+        page.replaced(text, {"c": ""})
+
+
+def test_the_page_has_every_section_that_is_written(results: Results) -> None:
+    text = (Path(__file__).parents[2] / "docs/performance.md").read_text()
+    written = {*page.sections(results, [], "2 cores"), "growth", "soak"}
+    assert page.replaced(text, dict.fromkeys(written, "x"))
 
 
 def test_pictures_are_well_formed_with_and_without_numbers(results: Results) -> None:

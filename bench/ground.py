@@ -14,7 +14,7 @@ import redis
 
 from bench.servers.place import Place, place
 from workers.embedded.environment import redis_url
-from workers.embedded.servers import BUCKET, access
+from workers.embedded.servers import BUCKET, Servers, access
 from workers.embedded.stack import Stack
 from workers.embedded.state import remove
 
@@ -89,8 +89,8 @@ class Ground:
     def _new_store(self) -> None:
         servers = self.stack.servers
         servers.processes["seaweedfs"].kill()
-        shutil.rmtree(servers.directory / "seaweedfs", ignore_errors=True)
-        (servers.directory / "seaweedfs").mkdir(mode=0o700)
+        shutil.rmtree(self.place.memory / "store", ignore_errors=True)
+        (self.place.memory / "store").mkdir(mode=0o700)
         servers.restart("seaweedfs")
 
 
@@ -100,7 +100,7 @@ def ground() -> Iterator[Ground]:
     folder = Path(tempfile.mkdtemp(prefix="recordings-bench-"))
     try:
         stack = Stack(folder / "state")
-        with stack.servers as servers, place(folder) as here:
+        with place(folder) as here, _in_memory(stack, here.memory) as servers:
             _configure(stack, servers.admin_url)
             stack.prepare_database(servers.admin_url)
             made = Ground(folder, stack, here)
@@ -109,6 +109,15 @@ def ground() -> Iterator[Ground]:
             yield made
     finally:
         remove_quietly(folder)
+
+
+@contextmanager
+def _in_memory(stack: Stack, memory: Path) -> Iterator[Servers]:
+    """The store writes to memory, since no peer is to wait for a disk that others use; PostgreSQL keeps its disk."""
+    (memory / "store").mkdir(mode=0o700)
+    (stack.servers.directory / "seaweedfs").symlink_to(memory / "store")
+    with stack.servers as servers:
+        yield servers
 
 
 def _configure(stack: Stack, admin_url: str) -> None:

@@ -119,6 +119,9 @@ def claims(here: Ground) -> float:
     queue = Queue(engine, "bench", timedelta(seconds=3600))
     found = [timed(lambda one=one: queue.claim(one[0], UUID(one[1]), uuid4())) for one in work]  # type: ignore[misc]
     engine.dispose()
+    with here.admin() as connection:
+        # They would count as in flight, and an organisation may have 32.
+        connection.execute("DELETE FROM public.recording_upload_queue WHERE worker = 'bench'")
     return median(found[10:])
 
 

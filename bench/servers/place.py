@@ -57,6 +57,8 @@ class Place:
 
     source: Web
     sinks: dict[str, Web]
+    memory: Path
+    """A folder in memory where the system has such, else on disk."""
 
     def url(self, size: int, number: int) -> str:
         """A recording of this size; each number is a URL of its own."""
@@ -66,18 +68,19 @@ class Place:
 @contextmanager
 def place(folder: Path) -> Iterator[Place]:
     """Files in memory where the system has such a folder. From the main thread only."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
-    files = (memory if os.access(memory, os.W_OK) else folder) / f"recordings-bench-{os.getpid()}"
-    files.mkdir(mode=0o755)
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+    memory = (shared if os.access(shared, os.W_OK) else folder) / f"recordings-bench-{os.getpid()}"
+    files = memory / "files"
+    files.mkdir(mode=0o755, parents=True)
     try:
         _write(files)
-        here = Place(_source(folder, files), _sinks(folder))
+        here = Place(_source(folder, files), _sinks(folder), memory)
         with ExitStack() as stack:
             for process in wait_ready([here.source, *here.sinks.values()]).values():
                 stack.callback(process.stop)
             yield here
     finally:
-        shutil.rmtree(files, ignore_errors=True)
+        shutil.rmtree(memory, ignore_errors=True)
 
 
 def _write(files: Path) -> None:

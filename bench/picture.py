@@ -13,33 +13,44 @@ _FONT = "font-family='system-ui, sans-serif' font-size='13'"
 
 
 def ratios(found: Sequence[Verdict], machine: str) -> str:
-    """Every ratio as a bar, longer being better whatever was divided by what; a tick where its bar is."""
-    shown = [verdict for verdict in found if verdict.times_better is not None]
-    largest = max([verdict.times_better or 1 for verdict in shown] + [_times(verdict) for verdict in shown], default=1)
-    scale = (_WIDTH - _LEFT - 90) / largest
+    """Every ratio as a bar on a logarithmic scale: to the right of 1 is better, to the left is worse, whatever was
+    divided by what. A mark says what must be reached."""
+    shown = [verdict for verdict in found if verdict.times_better]
+    values = [value for verdict in shown for value in (verdict.times_better or 1.0, _times(verdict))]
+    scale = _Scale(min(values, default=1.0), max(values, default=2.0))
     body = [_text(16, 24, "times better than each peer", weight="600", size=16), _text(16, 44, machine, color=_PALE)]
     for row, verdict in enumerate(shown):
         body += _bar(verdict, _TOP + row * _ROW, scale)
-    one = _LEFT + scale
-    height = _TOP + len(shown) * _ROW + 30
+    one, height = scale.x(1), _TOP + len(shown) * _ROW + 30
     body.append(f"<line x1='{one:.1f}' x2='{one:.1f}' y1='{_TOP - 6}' y2='{height - 24}' stroke='{_INK}'/>")
-    body.append(_text(one, height - 8, "1 ×: equal; the thin mark in each row: what must be reached", color=_PALE))
+    body.append(_text(one, height - 8, "1 ×: equal; thin marks: what must be reached", color=_PALE, anchor="middle"))
     return _svg(_WIDTH, height, body)
+
+
+class _Scale:
+    """Logarithmic, with 1 always on it."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = log10(min(low, 0.5)), log10(max(high, 2.0))
+
+    def x(self, value: float) -> float:
+        return _LEFT + (log10(value) - self._low) / (self._high - self._low) * (_WIDTH - _LEFT - 80)
 
 
 def _times(verdict: Verdict) -> float:
     return verdict.bar.bar if verdict.bar.is_least else 1 / verdict.bar.bar
 
 
-def _bar(verdict: Verdict, top: float, scale: float) -> list[str]:
-    value, tick = verdict.times_better or 0.0, _LEFT + _times(verdict) * scale
+def _bar(verdict: Verdict, top: float, scale: _Scale) -> list[str]:
+    value = verdict.times_better or 1.0
+    tick, end, one = scale.x(_times(verdict)), scale.x(value), scale.x(1)
     color = _OURS if verdict.is_met else _MISSED
-    width = max(1.0, value * scale)
+    left, width = min(one, end), max(1.0, abs(end - one))
     return [
         _text(_LEFT - 8, top + 14, verdict.bar.name, anchor="end"),
-        f"<rect x='{_LEFT}' y='{top + 2:.1f}' width='{width:.1f}' height='16' rx='2' fill='{color}'/>",
+        f"<rect x='{left:.1f}' y='{top + 2:.1f}' width='{width:.1f}' height='16' rx='2' fill='{color}'/>",
         f"<line x1='{tick:.1f}' x2='{tick:.1f}' y1='{top}' y2='{top + 20}' stroke='{_INK}' stroke-width='1.5'/>",
-        _text(_LEFT + max(width, tick - _LEFT) + 6, top + 14, f"{number(value)} ×"),
+        _text(max(left + width, tick) + 6, top + 14, f"{number(value)} ×"),
     ]
 
 

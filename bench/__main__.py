@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     tell = teller(console)
     options = Options(asked.quick, asked.rounds or (1 if asked.quick else 3), asked.only, tell)
     results, here, began = Results(), machine(), time.monotonic()
-    tell(f"on {in_words(here)}; load {here['load_before']}")
+    tell(f"on {in_words(here)}")
     try:
         with ground() as made:
             for name in asked.parts or PARTS:

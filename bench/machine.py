@@ -32,7 +32,8 @@ def machine() -> dict[str, object]:
 def in_words(found: dict[str, object]) -> str:
     """One line, for beside a picture."""
     cores, memory = found["cores"], found["memory_gb"]
-    return f"{cores} cores of {found['cpu']}, {memory} GB, Python {found['python']}, {str(found['at'])[:10]}"
+    measured = f"{str(found['at'])[:10]} at {found['commit']}, load {found['load_before']} before it began"
+    return f"{cores} cores of {found['cpu']}, {memory} GB, Python {found['python']}; {measured}"
 
 
 def _cpu() -> str:

@@ -40,16 +40,21 @@ def main(argv: Sequence[str]) -> int:
     options = Options(asked.quick, asked.rounds or (1 if asked.quick else 3), asked.only, tell)
     results, here, began = Results(), machine(), time.monotonic()
     tell(f"on {in_words(here)}")
+    is_interrupted = False
     try:
         with ground() as made:
             for name in asked.parts or PARTS:
                 attempt(name, made, results, options)
     except KeyboardInterrupt:
-        tell("interrupted: what follows is what was measured until then")
+        is_interrupted = True
+        tell("interrupted: what follows is what was measured until then; page and picture stay as they were")
     show(console, results)
     tell(f"{(time.monotonic() - began) / 60:.1f} minutes")
     write(asked.json, as_json(here, results))
-    write_into(asked.page, sections(results, verdicts(results), in_words(here)))
+    if is_interrupted:
+        return 130
+    note = " Quick run: a tenth of the uploads, one round." if asked.quick else ""
+    write_into(asked.page, sections(results, verdicts(results), in_words(here) + "." + note))
     if asked.picture:
         Path(asked.picture).write_text(ratios(verdicts(results), in_words(here)))
     return 1 if results.errors else 0

@@ -194,8 +194,8 @@ def main(argv: Sequence[str]) -> int:
             for point in grow(made, sizes, orgs, 60 if asked.quick else 600, tell):
                 points.append(point)
                 console.print(table(points[-1:]))
+                write(asked.json, {"machine": here, "growth": [asdict(point) for point in points]})
     console.print(table(points))
-    write(asked.json, {"machine": here, "growth": [asdict(point) for point in points]})
     write_into(asked.page, {"growth": f"{in_words(here)}.\n\n{page(points)}"})
     if asked.picture:
         title = "milliseconds by rows of the queue"
@@ -219,4 +219,7 @@ def _numbers(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

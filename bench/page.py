@@ -31,9 +31,9 @@ def write_into(path: str, sections: Mapping[str, str]) -> None:
 
 
 def sections(results: Results, verdicts: Sequence[Verdict], machine: str) -> dict[str, str]:
-    """Of the comparison."""
+    """Of the comparison. ``machine``: a sentence or two."""
     return {
-        "bars": f"{machine}.\n\n{bars(verdicts)}",
+        "bars": f"{machine}\n\n{bars(verdicts)}",
         "cells": cells(results),
         "figures": figures(results.figures),
     }

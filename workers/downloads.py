@@ -15,7 +15,7 @@ _ASKED = """
 SELECT d.id, d.org_id, d.call_id, c.recording_key, c.recording_size_bytes, c.recording_sha256, c.recording_format
 FROM public.recording_downloads AS d
 JOIN public.call_logs AS c ON c.org_id = d.org_id AND c.id = d.call_id
-WHERE d.id = %(id)s AND d.kind = 'link' AND d.status = 'requested' AND d.dispatched_until > now()
+WHERE d.id = %(id)s AND d.kind = 'link' AND d.format IS NULL AND d.status = 'requested' AND d.dispatched_until > now()
 """
 
 _READY = """

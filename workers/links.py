@@ -38,14 +38,15 @@ class Linker:
             if asked is None:
                 _log.info("download_stale", download_id=str(download_id))
                 return
-            self._answer(downloads, asked)
+            self.answer(downloads, asked)
         except psycopg.errors.InsufficientPrivilege:
             if self.refusals.report(Refused(task=DOWNLOAD_TASK), grant) is None:
                 raise
         except AttemptError as error:
             _log.warning("download_waits", download_id=str(download_id), code=error.code)
 
-    def _answer(self, downloads: Downloads, asked: Asked) -> None:
+    def answer(self, downloads: Downloads, asked: Asked) -> None:
+        """Link to the object, if it is there and as it was stored; else the request has failed."""
         store, began = self.store.within(asked.org_id), time.monotonic()
         stored = store.head(asked.key) if asked.key else None
         code = problem(asked, stored)

@@ -12,8 +12,8 @@ from kombu import Queue
 task_serializer = event_serializer = result_serializer = "json"
 accept_content = ["json"]
 # Sweeps have a queue of their own, so that no upload waits in line behind one; downloads too, since a user waits; and
-# exports, which take minutes.
-task_queues = [Queue("upload"), Queue("download"), Queue("export"), Queue("maintenance")]
+# exports, which take minutes. Renditions need processors: their queue is served where it is asked for (tasks/app.py).
+task_queues = [Queue("upload"), Queue("download"), Queue("export"), Queue("maintenance"), Queue("rendition")]
 task_default_queue = "upload"
 task_create_missing_queues = False
 

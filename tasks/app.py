@@ -7,10 +7,12 @@ from typing import Any, NoReturn
 
 import psycopg
 from celery import Celery
+from celery.concurrency import get_implementation
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 
 from schema.roles import WORKER, UnsafeLoginError, refuse_unsafe_login
 from workers.broker import Broker
+from workers.doorbell import RENDITION_QUEUE
 from workers.pipeline import build_uploader
 from workers.settings import SettingsError, WorkerSettings
 from workers.telemetry import configure_logging, redact
@@ -21,10 +23,12 @@ app = Celery(
     include=[
         "tasks.upload",
         "tasks.download",
+        "tasks.rendition",
         "tasks.maintenance",
         "tasks.broker",
         "tasks.gate",
         "tasks.liveness",
+        "tasks.pool",
         "tasks.refused",
     ],
 )
@@ -77,6 +81,7 @@ def _log_json(**_: Any) -> None:
 def _check_before_start(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     """Refuse to start with missing settings, or with a login that row-level security does not bind (section 3)."""
     conf.recordings_worker_name = sender
+    _serve_renditions_apart(options)
     if isinstance(options.get("concurrency"), int):
         conf.worker_concurrency = options["concurrency"]
     try:
@@ -86,6 +91,21 @@ def _check_before_start(sender: str, conf: Any, options: dict[str, Any], **_: An
     except psycopg.Error as error:
         # Celery logs an exception of a signal and starts all the same: then with a login that nobody has looked at.
         _refuse(f"the database cannot be used: {redact(str(error).strip())}", 1)
+
+
+def _serve_renditions_apart(options: dict[str, Any]) -> None:
+    """Their queue is served by a worker that names it, and whose pool is of processes: Celery's time limits work there,
+    and what encoding does to a process it does to no upload."""
+    app.amqp.queues.deselect([RENDITION_QUEUE])
+    queues = options.get("queues") or ()
+    names = queues.split(",") if isinstance(queues, str) else queues
+    pool = get_implementation(options.get("pool_cls") or options.get("pool") or app.conf.worker_pool)
+    if RENDITION_QUEUE in names and pool is not get_implementation("processes"):
+        _refuse(
+            f"the queue {RENDITION_QUEUE} is served by processes, not threads: start this worker with -P processes"
+            f" -Q {RENDITION_QUEUE} (Celery reads -P prefork as the pool of celeryconfig.py)",
+            2,
+        )
 
 
 def _refuse(message: str, code: int) -> NoReturn:

@@ -12,7 +12,7 @@ from workers.pipeline import build_converter
 from workers.settings import WorkerSettings
 
 #: For reading and storing beside the encoding, which has a limit of its own; then the pool ends the process.
-_ENOUGH_S = MOST_S + 60
+_ENOUGH_S = int(MOST_S) + 60
 
 
 @app.task(name=RENDITION_TASK, bind=True, soft_time_limit=_ENOUGH_S, time_limit=_ENOUGH_S + 10)

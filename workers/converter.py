@@ -82,7 +82,8 @@ class Converter:
         _log.warning("download_waits", download_id=str(wanted.id), code=code)
 
     def _rendition(self, renditions: Renditions, wanted: Wanted) -> Rendition:
-        """The one that is kept. If its object is gone it is made again: of the same bytes, the same, or it replaces it."""
+        """The one that is kept. If its object is gone it is made again: the same, or by another encoder one that takes
+        its place."""
         if wanted.original is None:
             raise _NotStored("object_missing")
         store, original = self.linker.store.within(wanted.org_id), wanted.original

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,11 @@ DOWNLOAD_QUEUE = "download"
 EXPORT_TASK = "recordings.export"
 #: Of its own, since one takes minutes: nobody who waits for a link waits behind it.
 EXPORT_QUEUE = "export"
+RENDITION_TASK = "recordings.rendition"
+#: Of its own, since it needs processors: served by processes, and only where it is asked for (tasks/app.py).
+RENDITION_QUEUE = "rendition"
+#: A rendition takes longer than a link; it is rung for again when it should long have been made.
+RENDITION_MARK = timedelta(seconds=120)
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
 #: What a user asked for: its organisation, its id, and the grant for it.
@@ -77,6 +83,10 @@ class Bell:
     def ring_for_downloads(self, asked: Sequence[Asked], *, most: int) -> int:
         """The same for users' requests."""
         return self._ring_each(DOWNLOAD_QUEUE, DOWNLOAD_TASK, "download_id", asked, most)
+
+    def ring_for_renditions(self, asked: Sequence[Asked], *, most: int) -> int:
+        """The same for those that want another format."""
+        return self._ring_each(RENDITION_QUEUE, RENDITION_TASK, "download_id", asked, most)
 
     def ring_for_exports(self, asked: Sequence[Asked], *, most: int) -> int:
         """The same for users' exports."""

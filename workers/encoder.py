@@ -25,12 +25,14 @@ _MEMORY_BYTES = 1 << 30
 _DEMUXERS = {"wav": "wav", "mp3": "mp3", "ogg": "ogg", "flac": "flac", "m4a": "mov"}
 #: What telephony and its providers write, of the hundreds that the library knows.
 _DECODERS = frozenset(
-    "pcm_s16le pcm_u8 pcm_s24le pcm_s32le pcm_f32le pcm_mulaw pcm_alaw adpcm_ima_wav adpcm_ms gsm_ms"
-    " mp3 mp3float vorbis opus libopus flac aac alac".split()
+    {
+        *("pcm_s16le", "pcm_u8", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"),
+        *("adpcm_ima_wav", "adpcm_ms", "gsm_ms", "mp3", "mp3float", "vorbis", "opus", "libopus", "flac", "aac", "alac"),
+    }
 )
 _ENCODERS = {"wav": "pcm_s16le", "mp3": "libmp3lame", "ogg": "libopus", "flac": "flac"}
-#: For MP3 and Ogg (Opus): bits a second for a channel, below 16 kHz and above; and half the library's pains, which nobody
-#: hears in speech and which take twice the time.
+#: For MP3 and Ogg (Opus): bits a second for a channel, below 16 kHz and above; and half the library's pains, for all of
+#: them take twice the time and nobody hears it in speech.
 _NARROW, _WIDE = 32_000, 64_000
 _PAINS = {"mp3": "7", "ogg": "5"}
 
@@ -44,8 +46,8 @@ def encode(av: Any, kind: str, wanted: str) -> None:
     has it, mono or stereo. Of one input, one output, to the byte. Raises ``Unfit``, and what the library raises."""
     reading = {"codec_whitelist": ",".join(sorted(_DECODERS)), "protocol_whitelist": ""}
     with (
-        open(0, "rb", closefd=False) as source,  # noqa: PTH123 - not paths
-        open(1, "r+b", closefd=False) as target,  # noqa: PTH123
+        open(0, "rb", closefd=False) as source,
+        open(1, "r+b", closefd=False) as target,
         av.open(source, format=_DEMUXERS[kind], options=reading) as read,
     ):
         heard = next(iter(read.streams.audio), None)
@@ -63,8 +65,8 @@ def encode(av: Any, kind: str, wanted: str) -> None:
 
 
 def _frames(av: Any, read: Any, heard: Any) -> Iterator[Any]:
-    """Every frame, and None behind the last. The end may be cut off, as a provider's is now and then; a hole in the
-    middle that the decoder sees may not be. Where a format begins anew at any frame it sees none, and no player does."""
+    """Every frame, and None behind the last. The end may be cut off, as a provider's is now and then; a hole that the
+    decoder sees may not be. Where a format begins anew at any frame it sees none, and nor does a player."""
     is_whole, count = True, 0
     for packet in read.demux(heard):
         try:
@@ -98,7 +100,7 @@ def _rate(source: int, known: Any) -> int:
     """The source's, or the next above it that the format has, or its highest."""
     if not known or source in known:
         return source
-    return min((rate for rate in known if rate > source), default=max(known))
+    return int(min((rate for rate in known if rate > source), default=max(known)))
 
 
 def _limit(most_bytes: int, most_s: int) -> None:

@@ -51,15 +51,24 @@ WITH finished AS (
 SELECT org_id FROM finished
 """
 
+# Originals and renditions, each by its own index as far as a page needs them.
 _KEPT = """
-SELECT id, object_key, size_bytes, sha256 FROM public.recording_upload_queue
-WHERE object_key COLLATE "C" > %(after)s AND status = 'completed' AND erased_at IS NULL
-ORDER BY object_key COLLATE "C" LIMIT %(most)s
+SELECT * FROM (
+    (SELECT id, object_key, size_bytes, sha256 FROM public.recording_upload_queue
+     WHERE object_key COLLATE "C" > %(after)s AND status = 'completed' AND erased_at IS NULL
+     ORDER BY object_key COLLATE "C" LIMIT %(most)s)
+    UNION ALL
+    (SELECT r.upload_id, r.object_key, r.size_bytes, r.sha256 FROM public.recording_renditions AS r
+     JOIN public.recording_upload_queue AS q ON q.org_id = r.org_id AND q.id = r.upload_id AND q.erased_at IS NULL
+     WHERE r.object_key COLLATE "C" > %(after)s
+     ORDER BY r.object_key COLLATE "C" LIMIT %(most)s)
+) AS kept ORDER BY object_key COLLATE "C" LIMIT %(most)s
 """
 
 _FATES = """
 SELECT q.id, CASE WHEN q.erased_at IS NULL THEN q.status WHEN e.erased_at IS NULL THEN 'erasing' ELSE 'erased' END,
-       q.object_key
+       q.object_key,
+       ARRAY(SELECT r.object_key FROM public.recording_renditions AS r WHERE r.org_id = q.org_id AND r.upload_id = q.id)
 FROM public.recording_upload_queue AS q LEFT JOIN app.erasures AS e ON e.org_id = q.org_id AND e.call_id = q.call_id
 WHERE q.id = ANY(%(ids)s)
 """
@@ -73,10 +82,16 @@ DO UPDATE SET last_seen_at = now(), action = excluded.action RETURNING id
 
 # Those that this sweep has not seen yet: by its size alone nobody can tell such an object.
 _DIFFERING = """
-SELECT q.id, q.object_key, q.size_bytes, q.sha256
-FROM app.storage_findings AS f JOIN public.recording_upload_queue AS q ON q.id = f.upload_id
+SELECT k.upload_id, k.object_key, k.size_bytes, k.sha256
+FROM app.storage_findings AS f JOIN LATERAL (
+    SELECT q.id AS upload_id, q.object_key, q.size_bytes, q.sha256 FROM public.recording_upload_queue AS q
+    WHERE q.org_id = f.org_id AND q.id = f.upload_id AND q.status = 'completed' AND q.erased_at IS NULL
+    UNION ALL
+    SELECT r.upload_id, r.object_key, r.size_bytes, r.sha256 FROM public.recording_renditions AS r
+    JOIN public.recording_upload_queue AS q ON q.org_id = r.org_id AND q.id = r.upload_id AND q.erased_at IS NULL
+    WHERE r.org_id = f.org_id AND r.upload_id = f.upload_id
+) AS k ON k.object_key = f.object_key
 WHERE f.resolved_at IS NULL AND f.code = 'object_differs' AND f.last_seen_at < %(begun_at)s
-  AND q.object_key = f.object_key AND q.status = 'completed' AND q.erased_at IS NULL
   AND f.object_key COLLATE "C" > %(after)s
 ORDER BY f.object_key COLLATE "C" LIMIT %(most)s
 """
@@ -139,7 +154,7 @@ class Findings:
     def fates(self, upload_ids: Sequence[UUID]) -> dict[UUID, Fate]:
         """How these uploads stand now; those that do not exist are absent."""
         rows = run_as_task(self.engine, self.grant, _FATES, {"ids": list(upload_ids)}) if upload_ids else ()
-        return {upload_id: Fate(status, object_key) for upload_id, status, object_key in rows}
+        return {upload_id: Fate(status, key, frozenset(renditions)) for upload_id, status, key, renditions in rows}
 
     def found(self, code: Code, key: str, upload_id: UUID | None, action: Action) -> None:
         """Write a finding down, or that it was seen again."""

@@ -22,6 +22,8 @@ from workers.doorbell import (
     EXPORT_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
+    RENDITION_QUEUE,
+    RENDITION_TASK,
     SWEEP_TASK,
     UPLOAD_QUEUE,
     UPLOAD_TASK,
@@ -162,6 +164,7 @@ def _one(name: str) -> Callable[[dict[str, Any]], _Doorbell]:
 _READERS: Mapping[str, Mapping[str, Callable[[dict[str, Any]], _Doorbell]]] = {
     UPLOAD_QUEUE: {UPLOAD_TASK: _upload},
     DOWNLOAD_QUEUE: {DOWNLOAD_TASK: _one("download_id")},
+    RENDITION_QUEUE: {RENDITION_TASK: _one("download_id")},
     EXPORT_QUEUE: {EXPORT_TASK: _one("export_id")},
     MAINTENANCE_QUEUE: {SWEEP_TASK: _organisation, ERASE_TASK: _organisation},
 }

@@ -23,10 +23,11 @@ _LOOK_EVERY_S = 1.0
 _BUFFER = 1024 * 1024
 #: A refusal of ours begins with its code.
 _REFUSAL = re.compile(r"[a-z]+(_[a-z]+)+: ")
-_ASK = text("SELECT public.request_recording_download(:call_id, :reason)")
+_ASK = text("SELECT public.request_recording_download(:call_id, :reason, :format)")
 _ASK_MANY = text("SELECT public.request_recording_export(:call_ids, :reason, CAST(:filter AS jsonb))")
 _LOOK = text("""
-SELECT d.status, d.url, d.error_code, d.sha256, c.recording_size_bytes, c.recording_format
+SELECT d.status, d.url, d.error_code, d.sha256,
+       CASE WHEN d.format IS NULL THEN c.recording_size_bytes END, coalesce(d.format, c.recording_format)
 FROM public.recording_downloads AS d JOIN public.call_logs AS c ON c.org_id = d.org_id AND c.id = d.call_id
 WHERE d.id = :id
 """)
@@ -43,11 +44,11 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where the recording is for some minutes, and what must come from there."""
+    """Where the recording is for some minutes, and what must come from there; how much, where that is known before."""
 
     url: str
     sha256: str
-    size_bytes: int
+    size_bytes: int | None
     format: str
 
 
@@ -59,9 +60,10 @@ class Pickup:
     listener: psycopg.Connection[Any]
     user: User
 
-    def ask(self, call_id: UUID, reason: str) -> UUID:
-        """Put the request on record. Raises ``DownloadError`` where the database refuses, in its words."""
-        return self._ask(_ASK, call_id=call_id, reason=reason)
+    def ask(self, call_id: UUID, reason: str, wanted: str | None = None) -> UUID:
+        """Put the request on record: for the recording as it is stored, or in a format. Raises ``DownloadError`` where
+        the database refuses, in its words."""
+        return self._ask(_ASK, call_id=call_id, reason=reason, format=wanted)
 
     def ask_for_many(self, call_ids: Sequence[UUID] | None, criteria: Mapping[str, str], reason: str) -> UUID:
         """The same for an export: of these calls, or of those that ``criteria`` find."""

@@ -8,8 +8,10 @@ from sqlalchemy import Engine, create_engine
 
 from schema.pooler import suited_to_poolers
 from workers.circuit import Circuit
+from workers.converter import Converter
 from workers.copy import Limits
 from workers.drain import Drain
+from workers.encoding import Encoding
 from workers.eraser import Eraser
 from workers.exporter import Exporter
 from workers.exports import Exports
@@ -95,6 +97,12 @@ def build_linker(settings: WorkerSettings, uploader: Uploader) -> Linker:
     """On the connections that the process has already."""
     lifetime = _lifetime(settings, settings.download_lifetime_s)
     return Linker(uploader.queue.engine, uploader.refusals, uploader.store, lifetime)
+
+
+def build_converter(settings: WorkerSettings, uploader: Uploader) -> Converter:
+    """On the connections that the process has already."""
+    encoding = Encoding(settings.rendition_max_bytes, uploader.drain)
+    return Converter(uploader.queue.engine, build_linker(settings, uploader), encoding)
 
 
 def build_exporter(settings: WorkerSettings, uploader: Uploader) -> Exporter:

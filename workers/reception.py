@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 
 from workers.dispatch import Due, clock_s
-from workers.doorbell import Bell, BrokerLostError
+from workers.doorbell import RENDITION_MARK, Asked, Bell, BrokerLostError
 from workers.grants import GrantKey, mint
 from workers.telemetry import log
 
@@ -20,8 +20,9 @@ _LOOK_EVERY_S = 0.1
 RING_EVERY = timedelta(seconds=10)
 #: A request that is not answered by then is over: nobody waits for it any more.
 PATIENCE = timedelta(minutes=5)
-#: Rung for and not answered, at most: the broker's list stays short, and whose turn it is is decided in PostgreSQL.
-_MOST = 64
+#: Rung for and not answered, at most: the broker's list stays short, and whose turn it is is decided in PostgreSQL. Of
+#: renditions fewer, and apart: nobody who wants a link waits for one.
+_MOST, _MOST_RENDITIONS = 64, 32
 _log = log("dispatcher")
 
 # Organisations take turns, request by request. A row that somebody holds in an open transaction is passed over: it must
@@ -33,7 +34,7 @@ WITH waiting AS MATERIALIZED (
                AS place
     FROM public.recording_downloads AS d
     JOIN public.organizations AS o ON o.id = d.org_id AND o.status = 'active'
-    WHERE d.status = 'requested' AND d.kind = 'link'
+    WHERE d.status = 'requested' AND d.kind = 'link' AND (d.format IS NOT NULL) = %(renditions)s
 ), due AS MATERIALIZED (
     SELECT id FROM waiting WHERE NOT rung ORDER BY place, created_at
     LIMIT greatest(0, %(most)s - (SELECT count(*) FROM waiting WHERE rung))
@@ -64,6 +65,12 @@ SELECT (SELECT count(*) FROM unanswered), (SELECT count(*) FROM over)
 """
 
 
+class _Ring(Protocol):
+    """One of the bell's ways to ring: returns how many doorbells it threw away for it."""
+
+    def __call__(self, asked: Sequence[Asked], *, most: int) -> int: ...
+
+
 @dataclass(slots=True)
 class Reception:
     """The leader's, for as long as it leads."""
@@ -78,24 +85,28 @@ class Reception:
             return
         self._looks_at = time.monotonic() + _LOOK_EVERY_S
         self._end(connection)
-        rows = connection.execute(_DUE, {"most": _MOST, "ring_every": RING_EVERY}).fetchall()
-        if rows:
-            self._ring(bell, [Due(*row) for row in rows], clock_s(connection))
+        links = {"renditions": False, "most": _MOST, "ring_every": RING_EVERY}
+        self._ring("download", bell.ring_for_downloads, connection, links)
+        renditions = {"renditions": True, "most": _MOST_RENDITIONS, "ring_every": RENDITION_MARK}
+        self._ring("rendition", bell.ring_for_renditions, connection, renditions)
 
-    def _ring(self, bell: Bell, due: Sequence[Due], now_s: float) -> None:
-        asked = []
-        for row in due:
+    def _ring(self, task: str, ring: _Ring, connection: psycopg.Connection[Any], which: dict[str, Any]) -> None:
+        rows = connection.execute(_DUE, which).fetchall()
+        if not rows:
+            return
+        now_s, asked = clock_s(connection), []
+        for row in (Due(*row) for row in rows):
             lifetime_s = self.grant_lifetime_s
             grant = mint(self.key, org_id=row.org_id, subject=row.id, now_s=now_s, lifetime_s=lifetime_s)
             asked.append((row.org_id, row.id, grant))
         try:
-            forgotten = bell.ring_for_downloads(asked, most=_MOST)
+            forgotten = ring(asked, most=which["most"])
         except BrokerLostError as error:
             # Their marks stay: they are rung for again when those have run out.
-            _log.warning("broker_lost", task="download", error=str(error))
+            _log.warning("broker_lost", task=task, error=str(error))
             return
         if forgotten:
-            _log.warning("doorbells_unheard", task="download", forgotten=forgotten)
+            _log.warning("doorbells_unheard", task=task, forgotten=forgotten)
 
     def _end(self, connection: psycopg.Connection[Any]) -> None:
         unanswered, over = connection.execute(_END, {"patience": PATIENCE}).fetchone() or (0, 0)

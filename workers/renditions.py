@@ -95,8 +95,8 @@ class Renditions:
         rows = run_as_task(self.engine, self.grant, _TAKE, {"id": download_id, "mark": RENDITION_MARK})
         if not rows:
             return None
-        request, recording = rows[0][:4], rows[0][4:]
-        return Wanted(*request, Original(*recording) if recording[0] else None)
+        download_id, org_id, call_id, wanted, *recording = rows[0]
+        return Wanted(download_id, org_id, call_id, wanted, Original(*recording) if recording[0] else None)
 
     def let_go(self, wanted: Wanted, until: timedelta) -> None:
         """Have it rung for again, then."""

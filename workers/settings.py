@@ -189,6 +189,8 @@ class WorkerSettings(DatabaseSettings, BrokerSettings):
     download_lifetime_s: int = _variable("RECORDINGS_DOWNLOAD_LIFETIME_S", default=300, ge=1, le=3600)
     #: The same of a link to an export's ZIP, which is deleted then.
     export_lifetime_s: int = _variable("RECORDINGS_EXPORT_LIFETIME_S", default=3600, ge=1, le=3600)
+    #: The largest recording that is encoded in another format, and the largest that may come of it.
+    rendition_max_bytes: int = _variable("RECORDINGS_RENDITION_MAX_BYTES", default=500 * _MIB, gt=0)
     #: Where users reach the object store, if not where workers do.
     download_endpoint_url: str | None = _variable(
         "RECORDINGS_DOWNLOAD_ENDPOINT_URL", default=None, pattern=r"^https?://"

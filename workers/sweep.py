@@ -17,7 +17,7 @@ from workers.states import Status
 
 _KEY = re.compile(
     r"(?P<org>[0-9a-f-]{36})/\d{4}/(0[1-9]|1[0-2])/[0-9a-f-]{36}/(?P<upload>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"\.[a-z0-9]{1,8}",
+    r"(\.[0-9a-f]{16})?\.[a-z0-9]{1,8}",
     re.ASCII,
 )
 #: An upload of a call whose erasure is planned, and one of which it is done.
@@ -73,7 +73,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A completed row: what should be stored. ``sha256`` is lower-case hex."""
+    """A completed row, or one of its renditions: what should be stored. ``sha256`` is lower-case hex."""
 
     upload_id: UUID
     key: str
@@ -97,10 +97,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How the upload that a key names stands: as its row does, or ``ERASING``, ``ERASED``."""
+    """How the upload that a key names stands, as its row does, or ``ERASING``, ``ERASED``: its object, its renditions'."""
 
     status: str
     object_key: str | None
+    renditions: frozenset[str] = frozenset()
+
+    def names(self, key: str) -> bool:
+        return key == self.object_key or key in self.renditions
 
 
 def side_by_side(listed: Iterable[Listed], kept: Iterable[Kept]) -> Iterator[Pair]:
@@ -136,7 +140,7 @@ def is_old(since: datetime, *, now: datetime, grace: timedelta) -> bool:
 def is_abandoned(key: str, fate: Fate | None) -> bool:
     """Whether nothing will come of an object that no completed row was seen to name: its upload does not exist, or it
     is settled and names another object or none."""
-    return fate is None or (fate.status not in _UNSETTLED and fate.object_key != key)
+    return fate is None or (fate.status not in _UNSETTLED and not fate.names(key))
 
 
 def is_stale(fate: Fate | None) -> bool:

@@ -41,6 +41,9 @@ def up(
     state: StateOption = DEFAULT_STATE,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Threads in each worker.")] = 8,
+    renditions: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that make other formats; 0: none are made.")
+    ] = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     json_out: JsonOption = False,
 ) -> None:
@@ -55,11 +58,12 @@ def up(
             status.stop()
             show(console, started, is_first=is_first, json_out=json_out)
 
+        sizes = {"workers": workers, "concurrency": concurrency, "renditions": renditions}
         with status:
             if detach:
-                ready(detached.start(state, workers=workers, concurrency=concurrency, tell=progress))
+                ready(detached.start(state, **sizes, tell=progress))
                 return
-            stack = Stack(state, workers=workers, concurrency=concurrency, tell=progress)
+            stack = Stack(state, **sizes, tell=progress)
             supervise(stack, ready=lambda: ready(stack.state), stopping=lambda: drain(console, status))
         console.print("stopped")
 

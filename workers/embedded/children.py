@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import workers
+from workers.doorbell import RENDITION_QUEUE
 from workers.embedded.environment import environment, flower, tuning
 from workers.embedded.process import Process, Program, basics, spawn
 from workers.embedded.state import State
@@ -19,6 +20,7 @@ MARGIN_S = 10.0
 BACKOFF_S = 0.5
 BACKOFF_CAP_S = 30.0
 STEADY_S = 60.0
+RENDITIONS = "renditions"
 
 
 @dataclass(slots=True)
@@ -75,16 +77,25 @@ def flower_program(state: State) -> Program:
     return program("flower", "-m", "workers.cli", "flower", settings=flower(state), logs=state.directory / "logs")
 
 
-def node(number: int) -> str:
-    return f"worker{number}@recordings"
+def is_worker(name: str) -> bool:
+    return name.startswith(("worker", RENDITIONS))
 
 
 def worker(state: State, number: int, *, concurrency: int) -> Program:
+    return celery(state, f"worker{number}", "-P", "threads", "-c", str(concurrency))
+
+
+def renditions(state: State, *, processes: int) -> Program:
+    """Formats are made by processes, apart from uploads (tasks/app.py)."""
+    return celery(state, RENDITIONS, "-P", "processes", "-Q", RENDITION_QUEUE, "-c", str(processes))
+
+
+def celery(state: State, name: str, *options: str) -> Program:
     """Gossip and mingle only cost start-up time here: nothing reads them."""
-    options = ("-P", "threads", "-c", str(concurrency), "-n", node(number), "--without-gossip", "--without-mingle")
+    others = ("-n", f"{name}@recordings", "--without-gossip", "--without-mingle")
     return program(
-        f"worker{number}",
-        *("-m", "tasks", "worker", *options),
+        name,
+        *("-m", "tasks", "worker", *options, *others),
         settings=environment(state, "worker"),
         logs=state.directory / "logs",
         stop_within_s=drain_s(),

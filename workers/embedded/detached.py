@@ -20,13 +20,14 @@ LOOK_EVERY_S = 0.05
 TAIL_LINES = 12
 
 
-def start(state_dir: Path, *, workers: int, concurrency: int, tell: Callable[[str], None]) -> State:
+def start(state_dir: Path, *, workers: int, concurrency: int, renditions: int, tell: Callable[[str], None]) -> State:
     """Start a stack in the background and wait until all of it answers. StartFailed says why it did not."""
     directory = prepare(state_dir)
     os.close(lock(directory))
     log = directory / "logs" / "supervisor.log"
     log.parent.mkdir(mode=0o700, exist_ok=True)
-    argv = [sys.executable, "-m", "workers.embedded.supervisor", str(directory), str(workers), str(concurrency)]
+    sizes = (str(size) for size in (workers, concurrency, renditions))
+    argv = [sys.executable, "-m", "workers.embedded.supervisor", str(directory), *sizes]
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
         supervisor = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=ROOM

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import psycopg
 
+from workers.embedded.children import is_worker
 from workers.embedded.ports import is_listening
 from workers.embedded.servers import Servers
 
@@ -17,7 +18,7 @@ SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
 def ready(parts: Iterable[str], servers: Servers) -> set[str]:
     """Those of these parts that are. Takes up to 0.3 s while a worker is among them."""
     parts = set(parts)
-    found = answering(servers.redis_url) & parts if any(part.startswith("worker") for part in parts) else set()
+    found = answering(servers.redis_url) & parts if any(is_worker(part) for part in parts) else set()
     if "dispatcher" in parts and leads(servers.admin_url):
         found.add("dispatcher")
     if "flower" in parts and is_listening(servers.state.ports["flower"]):

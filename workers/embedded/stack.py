@@ -28,11 +28,17 @@ class Stack:
     """
 
     def __init__(
-        self, state_dir: Path, *, workers: int = 2, concurrency: int = 8, tell: Callable[[str], None] = lambda _: None
+        self,
+        state_dir: Path,
+        *,
+        workers: int = 2,
+        concurrency: int = 8,
+        renditions: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.servers = Servers(state_dir, tell=tell)
         self.state = self.servers.state
-        self.workers, self.concurrency = workers, concurrency
+        self.workers, self.concurrency, self.renditions = workers, concurrency, renditions
         self.children: dict[str, Child] = {}
         self.server_deaths: dict[str, tuple[int, float]] = {}
 
@@ -69,6 +75,8 @@ class Stack:
         yield children.dispatcher(self.state)
         for number in range(1, self.workers + 1):
             yield children.worker(self.state, number, concurrency=self.concurrency)
+        if self.renditions:
+            yield children.renditions(self.state, processes=self.renditions)
         yield children.flower_program(self.state)
 
     def start_children(self) -> None:
@@ -124,7 +132,7 @@ class Stack:
 
     def stop(self) -> None:
         """Workers first, who put back what they hold; then who feeds them; then what they stood on."""
-        feeders = [child.process for name, child in self.children.items() if not name.startswith("worker")]
+        feeders = [child.process for name, child in self.children.items() if not children.is_worker(name)]
         for group in (self.worker_processes(), feeders):
             for process in group:
                 process.ask()
@@ -138,4 +146,4 @@ class Stack:
             process.signal(signal.SIGKILL)
 
     def worker_processes(self) -> list[Process]:
-        return [child.process for name, child in self.children.items() if name.startswith("worker")]
+        return [child.process for name, child in self.children.items() if children.is_worker(name)]

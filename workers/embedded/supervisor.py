@@ -48,9 +48,9 @@ def supervise(stack: Stack, *, ready: Callable[[], None], stopping: Callable[[],
         stopping()
 
 
-def main(state_dir: str, workers: str, concurrency: str) -> int:
+def main(state_dir: str, workers: str, concurrency: str, renditions: str = "0") -> int:
     try:
-        stack = Stack(Path(state_dir), workers=int(workers), concurrency=int(concurrency))
+        stack = Stack(Path(state_dir), workers=int(workers), concurrency=int(concurrency), renditions=int(renditions))
         supervise(stack, ready=lambda: None, stopping=lambda: None)
     except RecordingError as error:
         sys.stderr.write(f"{error}\n")

@@ -12,6 +12,7 @@ from tests.pipeline.s3_server import S3Server, payload
 from tests.pipeline.yard import AUDIO, Yard
 from workers import sweeper as sweeper_module
 from workers.premises import Held, Premises
+from workers.renditions import rendition_key
 from workers.store import Store
 from workers.sweep import Kept, Unfinished
 from workers.territory import QUARANTINE
@@ -31,6 +32,30 @@ def test_where_all_is_well_nothing_is_found_and_nothing_moved(yard: Yard) -> Non
     assert yard.sweep() == []
     assert yard.objects() == before
     assert before.keys() == keys
+
+
+def test_renditions_are_compared_as_their_originals_are(yard: Yard) -> None:
+    original = yard.recording()
+    first, second = (yard.rendition(original, kind, AUDIO + kind.encode()) for kind in ("mp3", "ogg"))
+    another = yard.recording(AUDIO * 2)
+    assert yard.sweep() == []
+    assert yard.objects().keys() == {original, first, second, another}
+    yard.delete(first)
+    yard.overwrite(second, AUDIO + b"OGG")
+    found = [("object_differs", second, "reported"), ("object_missing", first, "reported")]
+    assert yard.sweep() == sorted(found)
+    assert yard.sweep() == sorted(found), "and stays open"
+    yard.put(first, AUDIO + b"mp3")
+    yard.overwrite(second, AUDIO + b"ogg")
+    assert yard.sweep() == []
+
+
+def test_a_rendition_that_no_row_names_is_an_orphan(yard: Yard) -> None:
+    original = yard.recording()
+    named = yard.rendition(original, "mp3", AUDIO * 3)
+    stray = yard.put(rendition_key(original, "f" * 64, "mp3"))
+    assert yard.sweep() == [("object_orphaned", stray, "quarantined")]
+    assert yard.objects().keys() == {original, named, QUARANTINE + stray}
 
 
 def test_an_orphan_is_moved_to_quarantine_with_every_byte(yard: Yard) -> None:

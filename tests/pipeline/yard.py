@@ -12,6 +12,7 @@ from tests.pipeline.s3_server import payload
 from workers.drain import Drain
 from workers.errors import SourceGone
 from workers.refused import Refusals
+from workers.renditions import Original, Rendition, Renditions, rendition_key
 from workers.retry import GiveUp
 from workers.storage_report import Finding, is_swept, read_findings, request_sweep
 from workers.store import Store
@@ -97,6 +98,15 @@ class Yard:
         upload = self.claimed()
         self.put(object_key(upload, "wav"), data)
         return self.complete(upload, data)
+
+    def rendition(self, original: str, wanted: str, data: bytes) -> str:
+        """One of a completed upload, with its object."""
+        digest = sha256(data).hexdigest()
+        made = Rendition(self.put(rendition_key(original, digest, wanted), data), len(data), digest)
+        query = "SELECT id, object_key, size_bytes, sha256 FROM recording_upload_queue WHERE object_key = %s"
+        kept = Original(*self.desk.database.one(query, original))
+        Renditions(self.desk.engine, self.desk.grant).keep(kept, wanted, made)
+        return made.key
 
     def orphan(self, data: bytes = AUDIO) -> str:
         """An object of an upload that does not exist."""

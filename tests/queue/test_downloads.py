@@ -67,15 +67,20 @@ class DeafBell:
 
     def __init__(self) -> None:
         self.rung: list[tuple[UUID, UUID]] = []
+        self.rung_for_renditions: list[tuple[UUID, UUID]] = []
 
     def ring_for_downloads(self, asked: Sequence[tuple[UUID, UUID, str]], *, most: int) -> int:
         self.rung += [(org_id, download_id) for org_id, download_id, _ in asked]
         return max(0, len(asked) - most)
 
+    def ring_for_renditions(self, asked: Sequence[tuple[UUID, UUID, str]], *, most: int) -> int:
+        self.rung_for_renditions += [(org_id, download_id) for org_id, download_id, _ in asked]
+        return max(0, len(asked) - most)
 
-def look(database: Database, patience: str = "30s") -> list[tuple[UUID, UUID]]:
+
+def look(database: Database, patience: str = "30s", *, bell: DeafBell | None = None) -> list[tuple[UUID, UUID]]:
     """One look of the dispatcher, as its own login."""
-    bell = DeafBell()
+    bell = bell or DeafBell()
     with database.connect("recording_dispatcher") as connection:
         connection.execute(_SESSION)
         connection.execute("SELECT set_config('statement_timeout', %s, false)", (patience,))

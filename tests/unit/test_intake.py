@@ -19,6 +19,8 @@ from workers.doorbell import (
     DOWNLOAD_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
+    RENDITION_QUEUE,
+    RENDITION_TASK,
     SWEEP_TASK,
     UPLOAD_QUEUE,
     UPLOAD_TASK,
@@ -111,6 +113,14 @@ def test_a_doorbell_of_a_download_passes_in_its_own_queue_only() -> None:
         DOWNLOAD_TASK, DOWNLOAD_QUEUE, grant(subject=STRANGER), {"org_id": str(ORG), "download_id": str(ROW)}
     )
     assert refused(take(raw, DOWNLOAD_QUEUE)).seen == "misdirected"
+
+
+def test_a_doorbell_of_a_rendition_passes_in_its_own_queue_only() -> None:
+    kwargs = {"org_id": str(ORG), "download_id": str(ROW)}
+    raw = published(RENDITION_TASK, RENDITION_QUEUE, kwargs=kwargs)
+    assert take(raw, RENDITION_QUEUE)["headers"]["task"] == RENDITION_TASK
+    assert refused(take(raw, DOWNLOAD_QUEUE)).seen == "malformed", "no worker of threads answers it"
+    assert refused(take(published(DOWNLOAD_TASK, DOWNLOAD_QUEUE, kwargs=kwargs), RENDITION_QUEUE)).seen == "malformed"
 
 
 def test_what_was_taken_can_be_taken_again_when_the_broker_gives_it_back() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.renditions import rendition_key
 from workers.sweep import (
     Fate,
     Kept,
@@ -67,6 +68,15 @@ def test_an_object_that_a_row_names_or_whose_upload_is_unsettled_is_never_abando
     is_named = fate is not None and fate.object_key == key
     is_unsettled = fate is not None and fate.status in {"pending", "processing"}
     assert is_abandoned(key, fate) == (not is_named and not is_unsettled)
+
+
+def test_a_rendition_that_a_row_names_is_never_abandoned_and_another_of_the_same_upload_is() -> None:
+    one = uuid5(SPACE, "one")
+    mine, stray = (rendition_key(key_of(one), digit * 64, "mp3") for digit in "ab")
+    assert upload_of(mine, ORG) == upload_of(stray, ORG) == one
+    fate = Fate("completed", key_of(one), frozenset({mine}))
+    assert not is_abandoned(mine, fate)
+    assert is_abandoned(stray, fate)
 
 
 @given(st.lists(st.tuples(ids, sizes), max_size=5))

@@ -18,26 +18,26 @@ PASSWORD_IN_URL = re.compile(r"://[^:/@]*:(?P<password>.*)@")
 HOLDERS = {
     "POSTGRES_PASSWORD": {"postgres", "migrate"},
     "RECORDINGS_DISPATCHER_PASSWORD": {"migrate", "dispatcher"},
-    "RECORDINGS_WORKER_PASSWORD": {"migrate", "worker"},
+    "RECORDINGS_WORKER_PASSWORD": {"migrate", "worker", "renditions"},
     "RECORDINGS_CALL_HANDLER_PASSWORD": {"migrate"},
     "RECORDINGS_OPS_PASSWORD": {"migrate"},
     "RECORDINGS_AUTHENTICATOR_PASSWORD": {"migrate"},
     "RECORDINGS_GRANT_KEY": {"migrate", "dispatcher"},
     "RECORDINGS_SEAL_KEY": {"worker"},
     "VALKEY_DISPATCHER_PASSWORD": {"valkey", "dispatcher"},
-    "VALKEY_WORKER_PASSWORD": {"valkey", "worker"},
+    "VALKEY_WORKER_PASSWORD": {"valkey", "worker", "renditions"},
     "VALKEY_FLOWER_PASSWORD": {"valkey", "flower"},
     "S3_SETUP_SECRET_KEY": {"s3", "s3-init"},
-    "S3_WORKER_SECRET_KEY": {"s3", "worker"},
+    "S3_WORKER_SECRET_KEY": {"s3", "worker", "renditions"},
     "S3_ENCRYPTION_KEY": {"s3"},
     "FLOWER_PASSWORD": {"flower"},
     "FLOWER_COOKIE_SECRET": {"flower"},
 }
 # Who may be on a network: who serves there, and who comes to it.
 MEMBERS = {
-    "database": {"postgres", "migrate", "dispatcher", "worker"},
-    "broker": {"valkey", "dispatcher", "worker", "flower"},
-    "storage": {"s3", "s3-init", "worker"},
+    "database": {"postgres", "migrate", "dispatcher", "worker", "renditions"},
+    "broker": {"valkey", "dispatcher", "worker", "renditions", "flower"},
+    "storage": {"s3", "s3-init", "worker", "renditions"},
     "egress": {"worker"},
     "desk": {"flower"},
 }

@@ -182,6 +182,13 @@ def test_a_container_gets_its_process_s_settings_all_of_them_and_no_others(servi
     assert set(compose["services"][service]["environment"]) == read | BOTO.get(service, set())
 
 
+def test_who_makes_renditions_gets_worker_s_settings_but_what_fetching_needs(compose: Compose) -> None:
+    worker, renditions = (compose["services"][name]["environment"] for name in ("worker", "renditions"))
+    assert renditions.items() <= worker.items()
+    fetching = {"RECORDINGS_SEAL_KEY", "RECORDINGS_PRIVATE_SOURCE_NETWORKS", "RECORDINGS_MAX_BYTES"}
+    assert not fetching & renditions.keys()
+
+
 def test_a_worker_has_longer_to_stop_than_it_takes_to_drain(compose: Compose) -> None:
     grace = compose["services"]["worker"]["stop_grace_period"]
     assert float(grace.removesuffix("s")) >= 2 * WorkerSettings.model_fields["drain_s"].default

@@ -4,6 +4,7 @@ import io
 import math
 import struct
 import wave
+from typing import Any
 
 import av
 
@@ -25,17 +26,17 @@ def tone(seconds: float = 2.5, hertz: int = 440) -> bytes:
 def encoded(recording: bytes, codec: str, container: str) -> bytes:
     """A WAV as the library writes it otherwise."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(recording)) as read, av.open(file, "w", format=container) as written:
-        stream = written.add_stream(codec, rate=RATE, layout="mono")
+    with av.open(io.BytesIO(recording), "r") as read, av.open(file, "w", format=container) as written:
+        stream: Any = written.add_stream(codec, rate=RATE, layout="mono")
         for frame in read.decode(audio=0):
             frame.pts = None
-            written.mux(stream.encode(frame))  # type: ignore[arg-type]
-        written.mux(stream.encode(None))  # type: ignore[attr-defined]
+            written.mux(stream.encode(frame))
+        written.mux(stream.encode(None))
     return file.getvalue()
 
 
 def seconds(recording: bytes) -> float:
     """As it is heard."""
-    with av.open(io.BytesIO(recording)) as read:
+    with av.open(io.BytesIO(recording), "r") as read:
         heard = read.streams.audio[0]
         return sum(frame.samples for frame in read.decode(heard)) / heard.rate

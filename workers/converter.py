@@ -32,12 +32,16 @@ _KINDS = {kind.extension: kind for kind in FORMATS}
 _log = log("worker")
 
 
-class _NotStored(NoRendition):
-    """The original is not what was stored, or nowhere."""
+class _Missing(NoRendition):
+    """The original is nowhere."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__()
-        self.code = code  # type: ignore[misc]
+    code = "object_missing"
+
+
+class _Differs(NoRendition):
+    """The original is not what was stored."""
+
+    code = "object_differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Converter:
         """The one that is kept. If its object is gone it is made again: the same, or by another encoder one that takes
         its place."""
         if wanted.original is None:
-            raise _NotStored("object_missing")
+            raise _Missing
         store, original = self.linker.store.within(wanted.org_id), wanted.original
         kept = renditions.kept(original, wanted.format)
         if kept is not None and store.head(kept.key) is not None:
@@ -95,8 +99,11 @@ class Converter:
             renditions.forget(original, wanted.format, kept)
         renditions.keep(original, wanted.format, made)
         standing = renditions.kept(original, wanted.format)
+        if standing is None or standing.key != made.key:
+            # Another's stands; or the recording was erased meanwhile, and nothing of it may stay.
+            store.remove(made.key)
         if standing is None:
-            raise _NotStored("object_missing")
+            raise _Missing
         _log.info("rendition_made", download_id=str(wanted.id), org_id=str(wanted.org_id), size_bytes=made.size_bytes)
         return standing
 
@@ -120,7 +127,7 @@ class Converter:
         if original.size_bytes > self.encoding.most_bytes:
             raise RenditionTooLarge
         if store.head(original.key) is None:
-            raise _NotStored("object_missing")
+            raise _Missing
         digest, size = sha256(), 0
         for buffer in store.get(original.key):
             size += len(buffer)
@@ -132,7 +139,7 @@ class Converter:
                 raise Interrupted
         source.flush()
         if (size, digest.hexdigest()) != (original.size_bytes, original.sha256):
-            raise _NotStored("object_differs")
+            raise _Differs
 
 
 def _buffers(file: IO[bytes]) -> Iterator[memoryview]:

@@ -32,13 +32,15 @@ SELECT object_key, size_bytes, sha256 FROM public.recording_renditions
 WHERE upload_id = %(upload_id)s AND format = %(format)s AND source_sha256 = %(source_sha256)s
 """
 
-# The first one stands: of two that were made at once, and of one that was made again.
+# The first one stands, of two that were made at once. The recording is held meanwhile: who erases it finds this row, or
+# there is none.
 _KEEP = """
 INSERT INTO public.recording_renditions
     (org_id, call_id, upload_id, format, object_key, size_bytes, sha256, source_sha256)
 SELECT q.org_id, q.call_id, q.id, %(format)s, %(key)s, %(size_bytes)s, %(sha256)s, q.sha256
 FROM public.recording_upload_queue AS q
 WHERE q.id = %(upload_id)s AND q.status = 'completed' AND q.sha256 = %(source_sha256)s
+FOR SHARE OF q
 ON CONFLICT (org_id, upload_id, format) DO NOTHING RETURNING id
 """
 

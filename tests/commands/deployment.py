@@ -152,7 +152,7 @@ def deployed(directory: Path, dotenv: Mapping[str, str]) -> Iterator[Deployment]
         with deployment.postgres:
             deployment.run("migrate")
             deployment.run("s3-init")
-            for name in ("dispatcher", "worker", "flower"):
+            for name in ("dispatcher", "worker", "renditions", "flower"):
                 deployment.start(name)
             yield deployment
             deployment.stop()

@@ -140,14 +140,32 @@ def test_an_operator_s_sweep_puts_an_orphan_aside_and_leaves_the_recording(
     assert found == [HTTPStatus.NOT_FOUND, HTTPStatus.OK, HTTPStatus.OK]
 
 
+def test_a_recording_is_had_in_another_format(deployment: Deployment, upload: tuple[str, UUID]) -> None:
+    claims = json.dumps({"sub": str(uuid4()), "app_metadata": {"org_id": str(ORG)}})
+    with database(deployment, "authenticator", "RECORDINGS_AUTHENTICATOR_PASSWORD") as user:
+        user.execute(
+            "SELECT set_config('role', 'authenticated', true), set_config('request.jwt.claims', %s, true)", (claims,)
+        )
+        ask = "SELECT request_recording_download(id, 'a test', 'flac') FROM public.call_logs"
+        ((asked,),) = user.execute(ask).fetchall()
+
+    def answered() -> tuple[Any, ...] | None:
+        with database(deployment, "postgres", "POSTGRES_PASSWORD") as admin:
+            state = "SELECT status, error_code FROM public.recording_downloads WHERE id = %s"
+            row = admin.execute(state, (asked,)).fetchone()
+        return row if row and row[0] != "requested" else None
+
+    assert until(answered, timeout_s=60) == ("ready", None)
+
+
 def test_flower_sees_the_task_the_worker_and_the_queue(deployment: Deployment, upload: tuple[str, UUID]) -> None:
     def seen() -> bool:
         tasks = flower(deployment, "/api/tasks") or {}
         return any(str(upload[1]) in task["kwargs"] and task["state"] == "SUCCESS" for task in tasks.values())
 
     until(seen)
-    (name,) = until(lambda: flower(deployment, "/api/workers?refresh=1"))
-    assert name.startswith("worker@")
+    names = until(lambda: flower(deployment, "/api/workers?refresh=1"))
+    assert sorted(name.partition("@")[0] for name in names) == ["renditions", "worker"]
     lengths = flower(deployment, "/api/queues/length")["active_queues"]
     assert {"name": task_queues[0].name, "messages": 0} in lengths
 

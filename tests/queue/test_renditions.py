@@ -1,5 +1,6 @@
 """Asking for a recording in another format, and the statements of who makes it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.desk import COPIED, Desk
 from tests.queue.test_downloads import DeafBell, User, look, stored_call
+from tests.waiting import until
 from workers.doorbell import RENDITION_MARK
 from workers.downloads import Downloads
 from workers.renditions import Original, Rendition, Renditions, Wanted
@@ -127,6 +129,21 @@ def test_of_another_recording_no_rendition_is_kept(desk: Desk, user: User) -> No
     foreign = Renditions(desk.engine, desk.database.grant(desk.database.organisation()))
     foreign.keep(original, "mp3", MADE)
     assert renditions.kept(original, "mp3") is None
+
+
+def test_of_a_recording_that_ceases_to_be_meanwhile_no_rendition_is_kept(desk: Desk, user: User) -> None:
+    _, original = taken(desk, user)
+    renditions = Renditions(desk.engine, desk.grant)
+    with desk.database.connect() as eraser, ThreadPoolExecutor() as pool:
+        eraser.autocommit = False
+        eraser.execute("UPDATE recording_upload_queue SET sha256 = %s WHERE id = %s", ("e" * 64, original.upload_id))
+        keeping = pool.submit(renditions.keep, original, "mp3", MADE)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        until(lambda: desk.database.one(waits) == 1)
+        eraser.commit()
+        keeping.result(timeout=20)
+    assert renditions.kept(original, "mp3") is None
+    assert desk.database.one("SELECT count(*) FROM recording_renditions WHERE upload_id = %s", original.upload_id) == 0
 
 
 def test_what_is_let_go_is_rung_for_again(desk: Desk, user: User) -> None:

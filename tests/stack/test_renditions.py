@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 import requests
+from celery import Celery
 
 from tests.stack.conftest import RunningStack, recordings
 from tests.stack.test_downloads import as_user, token
@@ -46,14 +47,13 @@ def ask(stack: RunningStack, org_id: UUID, call_id: UUID, wanted: str, user_id: 
 def answered(stack: RunningStack, asked: UUID) -> dict[str, Any]:
     """The request, as the administrator sees it, with its link before that ends."""
 
-    def row() -> dict[str, Any] | None:
+    def row() -> dict[str, Any]:
         with stack.admin.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             cursor.execute("SELECT * FROM recording_downloads WHERE id = %s", (asked,))
             found = cursor.fetchone()
-        return None if found is None or found["status"] == "requested" else found
+        return {} if found is None or found["status"] == "requested" else found
 
-    found: dict[str, Any] = until(row, timeout_s=LONG_S)  # type: ignore[assignment]
-    return found
+    return until(row, timeout_s=LONG_S)
 
 
 def renditions(stack: RunningStack, org_id: UUID) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ def test_a_worker_that_is_killed_midway_leaves_nothing_and_the_next_one_answers(
     org_id = stack.organisation()
     row = stored(stack, org_id, Recording(seed=7, size=20_000_000).bytes())
     asked = ask(stack, org_id, row["call_id"], "mp3")
-    (encoder, *_) = until(lambda: encoders(stack), timeout_s=LONG_S)  # type: ignore[misc]
+    (encoder, *_) = until(lambda: encoders(stack), timeout_s=LONG_S)
     worker = stack.pid("renditions")
     pool = psutil.Process(worker).children()
     for process in (worker, *(child.pid for child in pool)):
@@ -185,6 +185,37 @@ def test_a_worker_that_is_killed_midway_leaves_nothing_and_the_next_one_answers(
     assert answered(stack, asked)["status"] == "ready"
     (kept,) = renditions(stack, org_id)
     assert objects(stack, org_id) == sorted([row["object_key"], kept["object_key"]])
+
+
+def test_a_worker_that_is_told_to_stop_puts_the_request_back_and_it_is_answered_at_once(stack: RunningStack) -> None:
+    org_id = stack.organisation()
+    row = stored(stack, org_id, Recording(seed=8, size=45_000_000).bytes())
+    asked = ask(stack, org_id, row["call_id"], "mp3")
+    until(lambda: encoders(stack), timeout_s=LONG_S)
+    worker = stack.pid("renditions")
+    os.kill(worker, signal.SIGTERM)
+    marked = "SELECT dispatched_until > now() + interval '100 seconds' FROM recording_downloads WHERE id = %s"
+    until(lambda: f'"download_id": "{asked}", "code": "interrupted"' in stack.logs(), timeout_s=LONG_S)
+    until(lambda: stack.pid("renditions") != worker, timeout_s=LONG_S)
+    until(lambda: stack.admin.execute(marked, (asked,)).fetchone() == (True,), timeout_s=LONG_S)
+    until(lambda: encoders(stack), timeout_s=LONG_S)
+    stack.admin.execute("UPDATE recording_downloads SET status = 'revoked' WHERE id = %s", (asked,))
+
+
+def test_who_makes_renditions_reports_as_every_worker_does_and_the_others_do_not_serve_them(
+    stack: RunningStack,
+) -> None:
+    def states() -> dict[str, str]:
+        shown = json.loads(recordings("status", "--json", **stack.roles["ops"]).stdout)
+        return {worker["worker"]: worker["state"] for worker in shown["workers"]}
+
+    until(lambda: states().get("renditions@recordings") == "well", timeout_s=LONG_S)
+    with Celery(broker=stack.roles["worker"]["REDIS_URL"], set_as_current=False) as app:
+        app.config_from_object("celeryconfig")
+        served = until(lambda: app.control.inspect(timeout=5).active_queues() or {}, timeout_s=LONG_S)
+    names = {worker: {queue["name"] for queue in queues} for worker, queues in served.items()}
+    assert names["renditions@recordings"] == {"rendition"}
+    assert names["worker1@recordings"] == {"upload", "download", "export", "maintenance"}
 
 
 def test_a_sweep_finds_nothing_amiss_in_a_rendition_and_finds_one_that_is_gone(stack: RunningStack) -> None:

@@ -112,3 +112,28 @@ class RefusedGrantRow(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     refused: Mapped[int] = mapped_column(BigInteger, server_default="1")
     last_at: Mapped[datetime] = now()
+
+
+class UnclaimedCallRow(Base):
+    """A call whose organisation is not known, until an operator says whose it is."""
+
+    __tablename__ = "unclaimed_calls"
+    __table_args__ = (UniqueConstraint("provider", "recording_id"), {"schema": "app"})
+    id: Mapped[UUID] = row_id()
+    provider: Mapped[str]
+    provider_call_id: Mapped[str]
+    recording_id: Mapped[str]
+    source_url: Mapped[str]
+    provider_agent_id: Mapped[str | None]
+    phone_number: Mapped[str | None]
+    why: Mapped[str]
+    priority: Mapped[int] = mapped_column(server_default="5")
+    direction: Mapped[str | None]
+    from_number: Mapped[str | None]
+    to_number: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    duration_s: Mapped[int | None]
+    deliveries: Mapped[int] = mapped_column(server_default="1")
+    received_at: Mapped[datetime] = now()
+    last_received_at: Mapped[datetime] = now()

@@ -32,7 +32,16 @@ class Organization(Base):
 
 class Agent(Base):
     __tablename__ = "agents"
-    __table_args__ = (UniqueConstraint("org_id", "id"), UniqueConstraint("org_id", "provider", "provider_agent_id"))
+    __table_args__ = (
+        UniqueConstraint("org_id", "id"),
+        UniqueConstraint("org_id", "provider", "provider_agent_id"),
+        Index(
+            "agents_provider_agent_id",
+            "provider",
+            "provider_agent_id",
+            postgresql_where=text("provider_agent_id IS NOT NULL"),
+        ),
+    )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column()
     name: Mapped[str]
@@ -83,6 +92,7 @@ class InboundAgentConfig(Base):
     __tablename__ = "inbound_agent_config"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "agent_id"], ["agents.org_id", "agents.id"], ondelete="SET NULL (agent_id)"),
+        Index("inbound_agent_config_phone_number", "phone_number", postgresql_where=text("phone_number IS NOT NULL")),
     )
     id: Mapped[UUID] = row_id()
     org_id: Mapped[UUID] = org_id_column(unique=True)

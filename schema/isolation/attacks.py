@@ -17,6 +17,7 @@ from schema.isolation.expectation import Cell, Expectation
 from schema.isolation.functions import CALLS, may_call
 from schema.isolation.outcome import DENIED, NO_SUCH_PARENT, NOTHING, NULL, Outcome, Rows
 from schema.isolation.planting import TABLES, Row, Table
+from schema.isolation.received import RECEIVED
 from schema.isolation.rights import CLAIMS, ROLES, Role
 from schema.lints import declared as roles
 
@@ -36,6 +37,7 @@ _OF_UPLOAD = {**_TRACE, "action": "'upload_retried'", "subject_id": "'{own_faile
 _OF_SWEEP = {**_TRACE, "action": "'sweep_requested'"}
 _OF_ERASURE = {**_TRACE, "action": "'recording_erased'", "subject_id": "'{own_call}'"}
 _OF_CREDENTIALS = {**_TRACE, "action": "'integration_set'"}
+_OF_UNCLAIMED = {**_TRACE, "org_id": "'{other_org}'", "action": "'unclaimed_call_discarded'"}
 _OF_REFUSAL = {"actor": "session_user", "action": "'grant_refused'"}
 _FALSE_TRACES: Mapping[str, tuple[tuple[str, Row], ...]] = {
     roles.INTEGRATOR: (
@@ -65,6 +67,12 @@ _FALSE_TRACES: Mapping[str, tuple[tuple[str, Row], ...]] = {
         ("of no call", _OF_ERASURE | {"subject_id": "NULL"}),
         ("by somebody else", _OF_ERASURE | {"actor": "'nobody'"}),
         ("of what it does not do", _OF_ERASURE | {"action": "'upload_retried'"}),
+    ),
+    roles.RECEIVER: (
+        ("of an organisation that was not named", _OF_UNCLAIMED | {"action": "'unclaimed_call_assigned'"}),
+        ("of what is nobody's, in a name", _OF_UNCLAIMED),
+        ("by somebody else", _OF_UNCLAIMED | {"org_id": "NULL", "actor": "'nobody'"}),
+        ("of what it does not do", _OF_UNCLAIMED | {"org_id": "NULL", "action": "'upload_retried'"}),
     ),
     roles.REFUSALS: (
         ("of an organisation", _OF_REFUSAL | {"org_id": "'{own_org}'"}),
@@ -103,7 +111,7 @@ def attacks(cast: Cast) -> Iterator[Cell]:
         for function, call in CALLS.items():
             if not may_call(role.name, function):
                 yield _cell(stage, role.name, function, "call", f"SELECT {call}", DENIED, role.why)
-    for effect in (*EFFECTS, *erasing.EFFECTS):
+    for effect in (*EFFECTS, *erasing.EFFECTS, *RECEIVED):
         yield _effect(stage, effect)
     yield from _by_insert(stage)
     yield from _by_subject(stage)

@@ -13,6 +13,7 @@ _UUIDS = (
     *("org", "user", "colleague", "agent", "lead", "knowledge", "config", "integration", "call", "spare_call"),
     *("pending", "processing", "completed", "failed", "failure", "recovered", "download", "colleagues"),
     *("export", "colleagues_export", "rendition", "erased_call", "erasure"),
+    "unclaimed",
 )
 _NUMBERS = ("metric", "finding", "entry", "announced", "by_another", "stale")
 

@@ -18,6 +18,7 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
     "public.integrations": ("sealed_credentials",),
     "public.recording_downloads": ("url",),
     "public.call_logs": ("transcript", "from_number"),
+    "app.unclaimed_calls": ("source_url", "from_number", "to_number"),
     "app.grant_keys": ("inner_pad", "outer_pad"),
 }
 _AT_MOST = 50  # rows: enough to see a leak by, in a database of any size

@@ -13,6 +13,13 @@ CALLS: Mapping[str, str] = {
     "public.auth_org_id": "public.auth_org_id()",
     "public.auth_user_id": "public.auth_user_id()",
     "public.enqueue_recording": "public.enqueue_recording('{own_org}', 'https', 'c', 'https://provider.example/r')",
+    "public.receive_call": (
+        "public.receive_call('https', 'c', 'https://provider.example/r', phone_number => '{own_config}')"
+    ),
+    "public.assign_unclaimed_call": "public.assign_unclaimed_call('{own_unclaimed}', '{own_org}', 'r')",
+    "public.discard_unclaimed_call": "public.discard_unclaimed_call('{own_unclaimed}', 'r')",
+    "app.whose_call": "app.whose_call('vapi', 'assistant', NULL)",
+    "app.note_unclaimed": "app.note_unclaimed('unclaimed_call_discarded', NULL, '{own_unclaimed}', 'r', '{{}}')",
     "public.retry_failed_upload": "public.retry_failed_upload('{own_failed}', 'r')",
     "public.discard_failed_upload": "public.discard_failed_upload('{own_failed}', 'r')",
     "public.request_storage_sweep": "public.request_storage_sweep('{own_org}', 'r')",
@@ -73,6 +80,8 @@ _HELPERS: Mapping[str, str] = {
     "app.note_integration": roles.INTEGRATOR,
     "app.take_call": roles.ERASER,
     "app.note_call_action": roles.ERASER,
+    "app.whose_call": roles.RECEIVER,
+    "app.note_unclaimed": roles.RECEIVER,
 }
 """Owned by an owner of functions, and called by those alone."""
 

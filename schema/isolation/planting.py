@@ -17,6 +17,12 @@ _DONE = {
 # The same in both organisations, as a provider's ids may be.
 _ASSISTANT = {"provider": "'vapi'", "provider_agent_id": "'assistant'"}
 _FAILURE = {**_CALL, "error_code": "'source_gone'", "error_message": "'gone'"}
+_UNCLAIMED = {
+    "provider": "'vapi'",
+    "provider_call_id": "'call'",
+    "source_url": "'https://provider.example/unclaimed'",
+    "why": "'agent_unknown'",
+}
 _DOWNLOAD = {**_CALL, "reason": "'a patient asked'"}
 _EXPORT = {"org_id": "'{org}'", "reason": "'a patient asked'", "recordings_total": "1"}
 _RENDITION = {
@@ -95,7 +101,8 @@ TABLES = (
     Table(
         name="public.inbound_agent_config",
         is_touched=True,
-        rows=({"id": "'{config}'", "org_id": "'{org}'", "agent_id": "'{agent}'"},),
+        # A number of its own, as the agents have none.
+        rows=({"id": "'{config}'", "org_id": "'{org}'", "agent_id": "'{agent}'", "phone_number": "'{config}'"},),
         example={"org_id": "'{org}'", "agent_id": "'{agent}'"},
         changes={"greeting": "'changed'"},
         parents={"agent_id": "agent"},
@@ -279,6 +286,12 @@ TABLES = (
         rows=({"hour": "'{hour}'", "kind": "'forged'"},),
         example={"hour": "'{hour}'", "kind": "'late'"},
         changes={"refused": "2"},
+    ),
+    Table(
+        name="app.unclaimed_calls",
+        rows=({"id": "'{unclaimed}'", **_UNCLAIMED, "recording_id": "'{unclaimed}'"},),
+        example={**_UNCLAIMED, "recording_id": "'{unclaimed}-2'"},
+        changes={"deliveries": "2"},
     ),
     Table(
         name="app.grant_keys",

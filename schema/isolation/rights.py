@@ -117,7 +117,10 @@ ROLES = (
         scope="every",
         why="an operator reads failures of every organisation, no URL and no call, and changes by audited functions",
     ),
-    Role(name=logins.CALL_HANDLER, why="a call handler may call enqueue_recording() and reads nothing"),
+    Role(
+        name=logins.CALL_HANDLER,
+        why="a call handler may call enqueue_recording() and receive_call(), and reads nothing",
+    ),
     Role(
         name=roles.ENQUEUER,
         proof=ENQUEUED,
@@ -209,6 +212,16 @@ ROLES = (
         reaches={
             "public.organizations": Reach(scope="every", rest=False),  # those that do not keep without end
             "public.call_logs": Reach(scope="every", sees=1),  # what is stored, and not held
+        },
+    ),
+    Role(
+        name=roles.RECEIVER,
+        scope="every",
+        why="the owner of receive_call() sees whose agents and numbers are, and has the calls that nobody claims",
+        reaches={
+            "public.audit_log": Reach(
+                scope="every", row={"actor": "session_user", "action": "'unclaimed_call_discarded'", "detail": "'{{}}'"}
+            )
         },
     ),
     Role(

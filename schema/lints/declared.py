@@ -21,8 +21,9 @@ INTEGRATOR = "recording_integrator"
 ASKER = "recording_download_requester"
 ERASER = "recording_eraser"
 PLANNER = "recording_retention_planner"
+RECEIVER = "recording_call_receiver"
 
-DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR, ASKER, ERASER, PLANNER)
+DEFINERS = (VERIFIER, ENQUEUER, ACTIONS, REPORTER, REQUESTER, REFUSALS, INTEGRATOR, ASKER, ERASER, PLANNER, RECEIVER)
 """Own the SECURITY DEFINER functions and nothing else; nobody logs in as one."""
 
 RUNTIME = (*LOGINS, USER, ANONYMOUS)
@@ -37,7 +38,14 @@ MEMBERSHIPS = frozenset({(USER, AUTHENTICATOR), (ANONYMOUS, AUTHENTICATOR)})
 OPTIONAL_MEMBERSHIPS = frozenset({("service_role", AUTHENTICATOR), (CALL_HANDLER, AUTHENTICATOR)})
 """(role, member). Supabase has the first of the optional ones; the second is for an API that enqueues."""
 
-TENANTLESS = ("public.organizations", "app.grant_keys", "app.workers", "app.refused_grants", "app.alembic_version")
+TENANTLESS = (
+    "public.organizations",
+    "app.grant_keys",
+    "app.workers",
+    "app.refused_grants",
+    "app.unclaimed_calls",
+    "app.alembic_version",
+)
 UNPROTECTED = ("app.alembic_version",)
 """Hold nothing of any organisation, and no runtime role may touch them."""
 
@@ -50,6 +58,7 @@ SECRETS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("public.recording_upload_queue", "source_url"): (WORKER,),
     ("public.integrations", "sealed_credentials"): (WORKER, INTEGRATOR),
     ("public.recording_downloads", "url"): (USER,),
+    ("app.unclaimed_calls", "source_url"): (RECEIVER,),
     ("app.grant_keys", "inner_pad"): (VERIFIER,),
     ("app.grant_keys", "outer_pad"): (VERIFIER,),
 }
@@ -79,6 +88,9 @@ DEFINER_FUNCTIONS: Mapping[str, str] = {
     "app.plan_erasure": ERASER,
     "app.record_erasure": ERASER,
     "app.plan_retention": PLANNER,
+    "public.receive_call": RECEIVER,
+    "public.assign_unclaimed_call": RECEIVER,
+    "public.discard_unclaimed_call": RECEIVER,
 }
 """Every function that acts as its owner, and that owner."""
 
@@ -199,6 +211,16 @@ POLICIES: Mapping[tuple[str, str, str], str] = {
     (OPERATOR, "public.recording_exports", "SELECT"): "true",
     (OPERATOR, "app.sweeps", "SELECT"): "true",
     (OPERATOR, "app.storage_findings", "SELECT"): "true",
+    # Whose an agent or a number is; and what nobody claims.
+    (RECEIVER, "public.agents", "SELECT"): "true",
+    (RECEIVER, "public.inbound_agent_config", "SELECT"): "true",
+    (RECEIVER, "app.unclaimed_calls", "ALL"): "true",
+    (OPERATOR, "app.unclaimed_calls", "SELECT"): "true",
+    (RECEIVER, "public.audit_log", "INSERT"): (
+        "((actor = SESSION_USER) AND (((action = 'unclaimed_call_assigned'::text) AND "
+        f"(org_id = {one('app.named_org_id')})) OR "
+        "((action = 'unclaimed_call_discarded'::text) AND (org_id IS NULL))))"
+    ),
     # No organisation's data.
     (VERIFIER, "app.grant_keys", "SELECT"): "true",
     (OPERATOR, "app.workers", "SELECT"): "true",

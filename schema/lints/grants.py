@@ -12,6 +12,7 @@ from schema.lints.declared import (
     ERASER,
     INTEGRATOR,
     PLANNER,
+    RECEIVER,
     REFUSALS,
     REPORTER,
     REQUESTER,
@@ -127,6 +128,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "app.erasures": "SELECT",
         "app.workers": "SELECT",
         "app.refused_grants": "SELECT",
+        "app.unclaimed_calls": (
+            "SELECT(id provider provider_call_id recording_id provider_agent_id phone_number why deliveries received_at "
+            "last_received_at)"
+        ),
     },
     ENQUEUER: {
         "public.organizations": "SELECT(id)",
@@ -194,6 +199,16 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "public.organizations": "SELECT(id recording_retention_days)",
         "public.call_logs": "SELECT(id org_id recording_status recording_uploaded_at legal_hold)",
     },
+    RECEIVER: {
+        "public.agents": "SELECT(id org_id provider provider_agent_id is_active)",
+        "public.inbound_agent_config": "SELECT(org_id phone_number is_active)",
+        "app.unclaimed_calls": (
+            "SELECT INSERT(provider provider_call_id recording_id source_url provider_agent_id phone_number why "
+            "priority direction from_number to_number started_at ended_at duration_s) "
+            "UPDATE(source_url why deliveries last_received_at) DELETE"
+        ),
+        "public.audit_log": "INSERT(org_id actor action subject_id reason detail)",
+    },
     REPORTER: {"app.workers": _ALL},
     REFUSALS: {
         "app.refused_grants": "SELECT INSERT(hour kind) UPDATE(refused last_at) DELETE",
@@ -230,7 +245,10 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "app.report_worker": WORKER,
     "app.report_refused_grant": WORKER,
     "app.grant_fault": REFUSALS,
-    "public.enqueue_recording": CALL_HANDLER,
+    "public.enqueue_recording": (CALL_HANDLER, RECEIVER),
+    "public.receive_call": CALL_HANDLER,
+    "public.assign_unclaimed_call": OPERATOR,
+    "public.discard_unclaimed_call": OPERATOR,
     "app.enqueue_org_id": ENQUEUER,
     "public.retry_failed_upload": OPERATOR,
     "public.discard_failed_upload": OPERATOR,
@@ -241,7 +259,7 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
     "public.reseal_integration": OPERATOR,
     "public.remove_integration": OPERATOR,
     "app.named_upload_id": ACTIONS,
-    "app.named_org_id": (REQUESTER, INTEGRATOR, ASKER),
+    "app.named_org_id": (REQUESTER, INTEGRATOR, ASKER, RECEIVER),
     "app.seal_key_id": INTEGRATOR,
 }
 """Who may call each; functions that are not here are called by triggers or by their owner's other functions."""
@@ -249,21 +267,8 @@ FUNCTIONS: Mapping[str, str | tuple[str, ...]] = {
 SCHEMAS: Mapping[str, tuple[str, ...]] = {
     "app": (WORKER, DISPATCHER, OPERATOR, *DEFINERS),
     "public": (
-        WORKER,
-        DISPATCHER,
-        OPERATOR,
-        CALL_HANDLER,
-        USER,
-        ANONYMOUS,
-        ENQUEUER,
-        ACTIONS,
-        REQUESTER,
-        REFUSALS,
-        INTEGRATOR,
-        ASKER,
-        ERASER,
-        PLANNER,
-        OWNER,
+        *(WORKER, DISPATCHER, OPERATOR, CALL_HANDLER, USER, ANONYMOUS, OWNER),
+        *(role for role in DEFINERS if role not in {VERIFIER, REPORTER}),
     ),
 }
 """Who may name what is in them. PostgreSQL itself opens ``public`` to everybody; nobody has to close it."""

@@ -13,7 +13,9 @@ from tests.isolation.test_grants import TABLES
 FUNCTIONS = [
     "announce_integration(uuid,text,text)",
     "announced_integration(uuid,bigint)",
+    "assign_unclaimed_call(uuid,uuid,text)",
     "discard_failed_upload(uuid,text)",
+    "discard_unclaimed_call(uuid,text)",
     "remove_integration(uuid,text,text)",
     "request_storage_sweep(uuid,text)",
     "reseal_integration(uuid,text,bytea,bytea,text)",

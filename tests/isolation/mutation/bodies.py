@@ -67,6 +67,23 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
     "app.grant_fault": (("finds no fault", "fault := CASE WHEN token = ''", "RETURN; fault := CASE WHEN token = ''"),),
     "app.report_refused_grant": (("leaves no trace", "INSERT INTO public.audit_log", None),),
     "public.enqueue_recording": (("names no organisation", "PERFORM set_config('app.enqueue_org_id'", None),),
+    "app.whose_call": (
+        ("guesses between two agents", "WHEN cardinality(by_agent) > 1 THEN 'agent_ambiguous'", "WHEN false THEN NULL"),
+        ("lets a number contradict the agent", "WHEN NOT by_agent <@ by_number THEN", "WHEN false THEN"),
+        (
+            "lets a number speak for an unknown agent",
+            "WHEN whose_call.provider_agent_id IS NOT NULL AND by_agent IS NULL THEN",
+            "WHEN false THEN",
+        ),
+        ("takes a number out of use", "whose_call.phone_number AND c.is_active", "whose_call.phone_number"),
+    ),
+    "public.receive_call": (("keeps nothing", "INSERT INTO app.unclaimed_calls", None),),
+    "public.assign_unclaimed_call": (("leaves no trace", "PERFORM app.note_unclaimed(", None),),
+    "public.discard_unclaimed_call": (("leaves no trace", "PERFORM app.note_unclaimed(", None),),
+    "app.note_unclaimed": (
+        ("needs no reason", "IF coalesce(note_unclaimed.reason, '') !~ '\\S' OR", "IF"),
+        ("leaves no trace", "INSERT INTO public.audit_log", None),
+    ),
     "public.retry_failed_upload": (("leaves no trace", "PERFORM app.note_upload_action(", None),),
     "public.discard_failed_upload": (("leaves no trace", "PERFORM app.note_upload_action(", None),),
     "app.take_failed_upload": (("needs no reason", "WHEN coalesce(reason, '') !~ '\\S' THEN", "WHEN false THEN"),),

@@ -1,0 +1,1 @@
+"""Programs that use the pipeline and are no part of it."""

@@ -20,7 +20,7 @@ ORGS ?= 1,100,10000
 BENCH := .venv-bench
 RESULTS := .bench
 
-.PHONY: help install demo test chaos mutants lint types requirements schema clean \
+.PHONY: help install demo example test chaos mutants lint types requirements schema clean \
   bench bench-quick bench-growth bench-compare bench-stream bench-claims bench-dispatch bench-memory soak
 
 help: ## This list
@@ -45,6 +45,9 @@ endif
 
 demo: install ## The main job on one screen: three organisations, a provider that misbehaves, a worker killed
 	@$(BIN)/recordings demo
+
+example: install ## A call handler to start from: webhooks, an API and a page, with two organisations to sign in as
+	@$(BIN)/python -m examples.call_handler
 
 test: install ## Every test, on real PostgreSQL, Valkey, S3 and Celery workers, several files at once (PROCESSES=auto)
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile

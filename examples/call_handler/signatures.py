@@ -12,6 +12,7 @@ sends and nothing of what is sent.
 
 import hmac
 import json
+import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def verify_twilio(received: Received, tokens: Sequence[str], *, now_s: float) ->
     if not received.is_form:
         _same_body(received)
     urls = _with_and_without_port(received.url)
-    made = [twilio_signature(token, url, parameters) for token in tokens for url in urls]
+    made = [twilio_signature(token, url, parameters) for token in tokens if token for url in urls]
     if not _is_one_of(signature, made):
         raise SignatureRefused("wrong_signature")
     ended_s = _ended_s(dict(parameters))
@@ -80,7 +81,7 @@ def verify_vapi(received: Received, secrets: Sequence[str], *, now_s: float, win
     within the window; raise ``SignatureRefused`` otherwise."""
     signature, stamp = received.headers.get("x-vapi-signature"), received.headers.get("x-vapi-timestamp")
     if signature is not None:
-        made = [vapi_signature(secret, received.body, stamp) for secret in secrets]
+        made = [vapi_signature(secret, received.body, stamp) for secret in secrets if secret]
         if not _is_one_of(signature.removeprefix("sha256=").lower(), made):
             raise SignatureRefused("wrong_signature")
     elif not _is_one_of(received.headers.get("x-vapi-secret", ""), secrets):
@@ -138,4 +139,6 @@ def _seconds(stamp: object) -> float | None:
         value = float(stamp) if isinstance(stamp, str | int | float) and not isinstance(stamp, bool) else None
     except (ValueError, OverflowError):
         return None
-    return value / 1000 if value is not None and value > _MILLISECONDS_SINCE else value
+    if value is None or not math.isfinite(value):  # nothing is too far from NaN
+        return None
+    return value / 1000 if value > _MILLISECONDS_SINCE else value

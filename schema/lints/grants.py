@@ -129,8 +129,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "app.workers": "SELECT",
         "app.refused_grants": "SELECT",
         "app.unclaimed_calls": (
-            "SELECT(id provider provider_call_id recording_id provider_agent_id phone_number why deliveries received_at "
-            "last_received_at)"
+            "SELECT(id provider provider_call_id recording_id provider_agent_id phone_number why deliveries "
+            "received_at last_received_at)"
         ),
     },
     ENQUEUER: {

@@ -21,7 +21,7 @@ from workers.cli import app
 from workers.states import Outcome, Status
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 SOMEBODY = "6f1c2a7e-0d7b-4a51-9a5e-3f0c1d2b4e55"
 """The id that the snippets name."""
 
@@ -168,7 +168,7 @@ def test_every_test_and_file_that_is_named_exists(path: Path) -> None:
         name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
     }
     assert set(re.findall(r"`(test_\w+)`", text)) <= tests
-    for named in re.findall(r"`((?:tests|workers|schema|tasks|docs|bench)/[\w./-]*)", text):
+    for named in re.findall(r"`((?:tests|workers|schema|tasks|docs|bench|examples)/[\w./-]*)", text):
         assert (ROOT / named).exists() or "NNNN" in named, named
 
 

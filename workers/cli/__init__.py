@@ -21,6 +21,7 @@ from workers.cli import (
     storage,
     up,
     verify_isolation,
+    webhooks,
 )
 from workers.cli.faults import plainly
 
@@ -54,6 +55,7 @@ app.add_typer(orgs.app, name="orgs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(integrations.app, name="integrations")
 app.add_typer(storage.app, name="storage")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def main() -> None:

@@ -9,7 +9,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _STATIC = Path(__file__).parent / "static"
-_FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
+_FILES = {
+    "/": "index.html",
+    "/app.js": "app.js",
+    "/style.css": "style.css",
+    "/icon.svg": "icon.svg",
+    "/favicon.ico": "icon.svg",
+}
 
 
 def headers(media_origin: str) -> Mapping[str, str]:
@@ -58,7 +64,7 @@ class SecureHeaders:
 def router() -> APIRouter:
     router = APIRouter()
     for path, name in _FILES.items():
-        router.add_api_route(path, _file(_STATIC / name), methods=["GET"], name=name)
+        router.add_api_route(path, _file(_STATIC / name), methods=["GET"])
     return router
 
 

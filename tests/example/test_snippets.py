@@ -18,7 +18,7 @@ def registered(database: Database) -> str:
 
 
 def test_sql_takes_in_a_call_once_and_keeps_one_that_nobody_claims(shared: Database) -> None:
-    statement = snippet(PAGE, "webhook-sql")
+    statement = snippet(PAGE, "webhook_sql")
     known = statement.replace("assistant-12", registered(shared)).replace("call-7f3a", uuid4().hex)
     with shared.connect("call_handler") as connection:
         first, again, unknown = (connection.execute(one).fetchone() for one in (known, known, statement))
@@ -30,7 +30,7 @@ def test_sql_takes_in_a_call_once_and_keeps_one_that_nobody_claims(shared: Datab
 
 
 def test_typescript_names_arguments_that_exist_and_does_it_with_that_token(shared: Database) -> None:
-    call = re.search(r'rpc\("(\w+)", \{(.*?)\n\}\)', snippet(PAGE, "webhook-typescript"), re.DOTALL)
+    call = re.search(r'rpc\("(\w+)", \{(.*?)\n\}\)', snippet(PAGE, "webhook_typescript"), re.DOTALL)
     assert call is not None
     names = re.findall(r"^  (\w+):", call[2], re.MULTILINE)
     assert set(names) <= set(shared.one("SELECT proargnames FROM pg_proc WHERE proname = %s", call[1]))

@@ -28,7 +28,7 @@ async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, headers, cache: "no-store" });
   if (answer.ok) return answer;
   const refused = new Refused(answer.status, await answer.json().catch(() => ({})));
-  if (answer.status === 401) signOut("Your session is over. Sign in again.");
+  if (answer.status === 401) signOut("This session is over, or never was. Sign in again.");
   throw refused;
 }
 
@@ -187,7 +187,7 @@ async function attempt(button, act) {
   try {
     await act();
   } catch (error) {
-    at("problem").textContent = error.message;
+    if (error.status !== 401) at("problem").textContent = error.message; // of that, signing out has told
     say("");
   } finally {
     button.removeAttribute("aria-busy");

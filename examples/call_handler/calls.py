@@ -27,7 +27,7 @@ _NEWEST = text(
 )
 _ONE = text(_COLUMNS + "WHERE c.id = :id")
 _SELF = text("""
-SELECT name, to_regprocedure('public.request_recording_export(uuid[], text, jsonb, text)') IS NOT NULL AS exports
+SELECT name, to_regproc('public.request_recording_export') IS NOT NULL AS exports
 FROM public.organizations
 """)
 

@@ -141,6 +141,34 @@ def test_a_failed_download_says_why(app: App) -> None:
     assert (failed.status_code, failed.json()["code"]) == (409, "object_missing")
 
 
+def test_an_export_is_asked_for_waited_for_and_handed_out(app: App) -> None:
+    org, user = app.database.organisation(), uuid4()
+    bearer, wanted = app.token(org, user), [call(app.database, org) for _ in range(2)]
+    asked = app.post("/api/exports", bearer, reason="audit", call_ids=wanted)
+    path, made = asked.headers["Location"], asked.json()["id"]
+    assert app.get("/api/me", bearer).json()["exports"]
+    waiting = app.get(path, bearer)
+    assert (waiting.status_code, waiting.json()["recordings_total"]) == (202, 2)
+    app.database.run(
+        "UPDATE recording_exports SET status = 'ready', object_key = 'z', sha256 = repeat('a', 64), size_bytes = 1, "
+        "expires_at = now() + interval '5 minutes', recordings_done = 2 WHERE id = %s",
+        made,
+    )
+    app.database.run(_READY.replace("WHERE id", "WHERE export_id"), made)
+    ready = app.get(path, bearer)
+    assert (ready.status_code, ready.json()["url"]) == (200, "https://store.example/r.wav?signed")
+    assert app.get(path, app.token(org)).status_code == 404
+
+
+def test_an_export_with_one_of_anothers_is_refused_whole(app: App) -> None:
+    own, other = app.database.organisation(), app.database.organisation()
+    mixed = [call(app.database, own), call(app.database, other)]
+    refused = app.post("/api/exports", app.token(own), reason="audit", call_ids=mixed)
+    assert (refused.status_code, refused.json()["code"]) == (404, "call_not_found")
+    assert app.post("/api/exports", app.token(own), reason="audit", call_ids=[]).status_code == 422
+    assert app.database.one("SELECT count(*) FROM recording_exports WHERE org_id = %s", own) == 0
+
+
 def test_older_calls_come_by_the_time_of_the_last_one(app: App) -> None:
     org = app.database.organisation()
     for minute in range(5):

@@ -4,6 +4,7 @@ Set ``SCREENSHOTS`` to a folder to look at what it looked like.
 """
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -178,6 +179,23 @@ def test_what_is_downloaded_is_what_the_provider_had(side: Side) -> None:
     file = side.folder / f"recording-{call_id}.wav"
     until(file.exists)
     assert sha256(file.read_bytes()).digest() == sha256(content).digest()
+
+
+def test_selected_recordings_are_exported_as_one_zip_and_no_others(side: Side) -> None:
+    wanted = dict(side.end_a_call(number, 2) for number in (12, 13))
+    left, _ = side.end_a_call(14, 2)
+    until(lambda: all(side.status(call_id) == "Stored" for call_id in (*wanted, left)))
+    assert not side.at("#export").is_enabled()
+    for call_id in wanted:
+        side.row(call_id).find_element(By.TAG_NAME, "input").click()
+    assert side.at("#export").text == "Export 2 selected"
+    side.keep_picture("selected")
+    side.at("#export").click()
+    until(lambda: list(side.folder.glob("recordings-*.zip")), timeout_s=30)
+    assert "export is ready" in side.at("#live").text
+    with zipfile.ZipFile(next(side.folder.glob("recordings-*.zip"))) as archive:
+        sounds = {name: archive.read(name) for name in archive.namelist() if name.endswith(".wav")}
+    assert sounds == {f"recording-{call_id}.wav": content for call_id, content in wanted.items()}
 
 
 def test_from_the_page_of_one_there_is_no_way_to_anothers(sides: tuple[Side, Side]) -> None:

@@ -3,7 +3,7 @@
 const KEY = "call-handler-token"; // sessionStorage: of this tab, gone when it closes
 const AGAIN_MS = 1000; // how long to wait for word of a request before asking
 const WITHIN_MS = 120_000;
-const STATES = { completed: "Stored", processing: "Being stored", pending: "Waiting", failed: "Failed" };
+const STATES = { completed: "Stored", processing: "Being stored", pending: "Waiting", failed: "Failed", erased: "Erased" };
 
 const at = (id) => document.getElementById(id);
 const calls = new Map(); // id -> call

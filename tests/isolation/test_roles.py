@@ -46,6 +46,7 @@ def test_every_function_of_ours_pins_its_search_path_and_is_closed_to_the_public
             "recording_integrator",
             "recording_refusal_reporter",
             "recording_download_requester",
+            "recording_call_receiver",
         }
         assert not definer or owner in definers, name
 

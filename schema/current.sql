@@ -227,6 +227,26 @@ $$;
 
 ALTER FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) OWNER TO recording_integrator;
 
+CREATE FUNCTION app.note_unclaimed(action text, org_id uuid, subject_id uuid, reason text, detail jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF coalesce(note_unclaimed.reason, '') !~ '\S' OR length(note_unclaimed.reason) > 500 THEN
+        RAISE EXCEPTION 'reason must be 1 to 500 characters: say why, it is kept in audit_log'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM set_config('app.named_org_id', coalesce(note_unclaimed.org_id::text, ''), true);
+    INSERT INTO public.audit_log (org_id, actor, action, subject_id, reason, detail)
+    VALUES (note_unclaimed.org_id, session_user, note_unclaimed.action, note_unclaimed.subject_id,
+        btrim(note_unclaimed.reason, E' \t\r\n'),
+        jsonb_strip_nulls(note_unclaimed.detail || jsonb_build_object(
+            'unverified_actor', left(nullif(current_setting('app.actor', true), ''), 200))));
+END
+$$;
+
+ALTER FUNCTION app.note_unclaimed(action text, org_id uuid, subject_id uuid, reason text, detail jsonb) OWNER TO recording_call_receiver;
+
 CREATE FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -716,6 +736,37 @@ $$;
 
 ALTER FUNCTION app.touch_updated_at() OWNER TO recordings_owner;
 
+CREATE FUNCTION app.whose_call(provider text, provider_agent_id text, phone_number text, OUT org_id uuid, OUT agent_id uuid, OUT why text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    by_agent   uuid[];
+    by_number  uuid[];
+BEGIN
+    SELECT array_agg(DISTINCT a.org_id), min(a.id::text)::uuid INTO by_agent, agent_id FROM public.agents AS a
+    WHERE a.provider = whose_call.provider AND a.provider_agent_id = whose_call.provider_agent_id AND a.is_active;
+    SELECT array_agg(DISTINCT c.org_id) INTO by_number FROM public.inbound_agent_config AS c
+    WHERE c.phone_number = whose_call.phone_number AND c.is_active;
+    why := CASE
+        WHEN whose_call.provider_agent_id IS NULL AND whose_call.phone_number IS NULL THEN 'nothing_named'
+        WHEN whose_call.provider_agent_id IS NOT NULL AND by_agent IS NULL THEN 'agent_unknown'
+        WHEN cardinality(by_agent) > 1 THEN 'agent_ambiguous'
+        WHEN by_agent IS NULL AND by_number IS NULL THEN 'number_unknown'
+        WHEN by_agent IS NULL AND cardinality(by_number) > 1 THEN 'number_ambiguous'
+        WHEN NOT by_agent <@ by_number THEN 'agent_and_number_differ'
+    END;
+    IF why IS NULL THEN
+        org_id := (coalesce(by_agent, by_number))[1];
+    ELSE
+        agent_id := NULL;
+    END IF;
+END
+$$;
+
+ALTER FUNCTION app.whose_call(provider text, provider_agent_id text, phone_number text, OUT org_id uuid, OUT agent_id uuid, OUT why text) OWNER TO recording_call_receiver;
+
 CREATE FUNCTION public.announce_integration(org_id uuid, provider text, reason text) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -755,6 +806,33 @@ END
 $$;
 
 ALTER FUNCTION public.announced_integration(org_id uuid, announcement bigint) OWNER TO recording_integrator;
+
+CREATE FUNCTION public.assign_unclaimed_call(id uuid, org_id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    kept      app.unclaimed_calls;
+    enqueued  record;
+BEGIN
+    DELETE FROM app.unclaimed_calls AS u WHERE u.id = assign_unclaimed_call.id RETURNING u.* INTO kept;
+    IF NOT FOUND THEN
+        RETURN 'not_found';
+    END IF;
+    SELECT * INTO enqueued FROM public.enqueue_recording(
+        org_id => assign_unclaimed_call.org_id, provider => kept.provider, provider_call_id => kept.provider_call_id,
+        source_url => kept.source_url, recording_id => kept.recording_id, priority => kept.priority,
+        direction => kept.direction, from_number => kept.from_number, to_number => kept.to_number,
+        started_at => kept.started_at, ended_at => kept.ended_at, duration_s => kept.duration_s);
+    PERFORM app.note_unclaimed('unclaimed_call_assigned', assign_unclaimed_call.org_id, enqueued.upload_id,
+        assign_unclaimed_call.reason, jsonb_build_object('unclaimed_id', kept.id, 'provider', kept.provider,
+            'provider_agent_id', kept.provider_agent_id, 'why', kept.why, 'received_at', kept.received_at));
+    RETURN 'assigned';
+END
+$$;
+
+ALTER FUNCTION public.assign_unclaimed_call(id uuid, org_id uuid, reason text) OWNER TO recording_call_receiver;
 
 CREATE FUNCTION public.auth_org_id() RETURNS uuid
     LANGUAGE plpgsql STABLE
@@ -825,6 +903,27 @@ END
 $$;
 
 ALTER FUNCTION public.discard_failed_upload(id uuid, reason text) OWNER TO recording_operator_actions;
+
+CREATE FUNCTION public.discard_unclaimed_call(id uuid, reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    kept  app.unclaimed_calls;
+BEGIN
+    DELETE FROM app.unclaimed_calls AS u WHERE u.id = discard_unclaimed_call.id RETURNING u.* INTO kept;
+    IF NOT FOUND THEN
+        RETURN 'not_found';
+    END IF;
+    PERFORM app.note_unclaimed('unclaimed_call_discarded', NULL, kept.id, discard_unclaimed_call.reason,
+        jsonb_build_object('provider', kept.provider, 'provider_call_id', kept.provider_call_id,
+            'provider_agent_id', kept.provider_agent_id, 'why', kept.why, 'received_at', kept.received_at));
+    RETURN 'discarded';
+END
+$$;
+
+ALTER FUNCTION public.discard_unclaimed_call(id uuid, reason text) OWNER TO recording_call_receiver;
 
 CREATE FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text DEFAULT NULL::text, priority integer DEFAULT 5, direction text DEFAULT NULL::text, from_number text DEFAULT NULL::text, to_number text DEFAULT NULL::text, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone, duration_s integer DEFAULT NULL::integer, agent_id uuid DEFAULT NULL::uuid) RETURNS TABLE(call_id uuid, upload_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -926,6 +1025,51 @@ END
 $$;
 
 ALTER FUNCTION public.erase_recording(call_id uuid, reason text) OWNER TO recording_eraser;
+
+CREATE FUNCTION public.receive_call(provider text, provider_call_id text, source_url text, provider_agent_id text DEFAULT NULL::text, phone_number text DEFAULT NULL::text, recording_id text DEFAULT NULL::text, priority integer DEFAULT 5, direction text DEFAULT NULL::text, from_number text DEFAULT NULL::text, to_number text DEFAULT NULL::text, started_at timestamp with time zone DEFAULT NULL::timestamp with time zone, ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone, duration_s integer DEFAULT NULL::integer) RETURNS TABLE(call_id uuid, upload_id uuid, created boolean, unclaimed_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    recording  constant text := coalesce(nullif(receive_call.recording_id, ''), receive_call.provider_call_id);
+    agent      constant text := nullif(btrim(receive_call.provider_agent_id), '');
+    line       constant text := nullif(btrim(receive_call.phone_number), '');
+    found_for  record;
+BEGIN
+    SELECT * INTO found_for FROM app.whose_call(receive_call.provider, agent, line);
+    IF found_for.why IS NULL THEN
+        SELECT e.call_id, e.upload_id, e.created INTO call_id, upload_id, created FROM public.enqueue_recording(
+            org_id => found_for.org_id, provider => receive_call.provider,
+            provider_call_id => receive_call.provider_call_id, source_url => receive_call.source_url,
+            recording_id => receive_call.recording_id, priority => receive_call.priority,
+            direction => receive_call.direction, from_number => receive_call.from_number,
+            to_number => receive_call.to_number, started_at => receive_call.started_at,
+            ended_at => receive_call.ended_at, duration_s => receive_call.duration_s,
+            agent_id => found_for.agent_id) AS e;
+        -- It was delivered before anybody had registered its agent.
+        DELETE FROM app.unclaimed_calls AS u WHERE u.provider = receive_call.provider AND u.recording_id = recording;
+    ELSE
+        INSERT INTO app.unclaimed_calls AS u (provider, provider_call_id, recording_id, source_url, provider_agent_id,
+            phone_number, why, priority, direction, from_number, to_number, started_at, ended_at, duration_s)
+        VALUES (receive_call.provider, receive_call.provider_call_id, recording, receive_call.source_url, agent, line,
+            found_for.why, coalesce(receive_call.priority, 5), receive_call.direction, receive_call.from_number,
+            receive_call.to_number, receive_call.started_at, receive_call.ended_at, receive_call.duration_s)
+        ON CONFLICT (provider, recording_id) DO UPDATE SET source_url = excluded.source_url, why = excluded.why,
+            deliveries = u.deliveries + 1, last_received_at = now()
+        RETURNING u.id INTO unclaimed_id;
+        created := false;
+    END IF;
+    RETURN NEXT;
+EXCEPTION
+    -- The row that was refused stands in the detail, URL and numbers and all.
+    WHEN check_violation OR not_null_violation THEN
+        RAISE EXCEPTION 'receive_call: an argument is missing or bad; see enqueue_recording()'
+            USING ERRCODE = 'invalid_parameter_value';
+END
+$$;
+
+ALTER FUNCTION public.receive_call(provider text, provider_call_id text, source_url text, provider_agent_id text, phone_number text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer) OWNER TO recording_call_receiver;
 
 CREATE FUNCTION public.remove_integration(org_id uuid, provider text, reason text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1336,6 +1480,43 @@ ALTER TABLE ONLY app.sweeps FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE app.sweeps OWNER TO recordings_owner;
 
+CREATE TABLE app.unclaimed_calls (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    provider text NOT NULL,
+    provider_call_id text NOT NULL,
+    recording_id text NOT NULL,
+    source_url text NOT NULL,
+    provider_agent_id text,
+    phone_number text,
+    why text NOT NULL,
+    priority integer DEFAULT 5 NOT NULL,
+    direction text,
+    from_number text,
+    to_number text,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    duration_s integer,
+    deliveries integer DEFAULT 1 NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_received_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT unclaimed_calls_direction_check CHECK ((direction = ANY (ARRAY['inbound'::text, 'outbound'::text]))),
+    CONSTRAINT unclaimed_calls_duration_s_check CHECK ((duration_s >= 0)),
+    CONSTRAINT unclaimed_calls_from_number_check CHECK ((length(from_number) <= 64)),
+    CONSTRAINT unclaimed_calls_phone_number_check CHECK ((length(phone_number) <= 64)),
+    CONSTRAINT unclaimed_calls_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    CONSTRAINT unclaimed_calls_provider_agent_id_check CHECK ((length(provider_agent_id) <= 255)),
+    CONSTRAINT unclaimed_calls_provider_call_id_check CHECK (((length(provider_call_id) >= 1) AND (length(provider_call_id) <= 255))),
+    CONSTRAINT unclaimed_calls_provider_check CHECK ((provider ~ '^[a-z][a-z0-9_-]{0,31}$'::text)),
+    CONSTRAINT unclaimed_calls_recording_id_check CHECK (((length(recording_id) >= 1) AND (length(recording_id) <= 255))),
+    CONSTRAINT unclaimed_calls_source_url_check CHECK (((source_url ~ '^https?://'::text) AND (length(source_url) <= 4096))),
+    CONSTRAINT unclaimed_calls_to_number_check CHECK ((length(to_number) <= 64)),
+    CONSTRAINT unclaimed_calls_why_check CHECK ((why = ANY (ARRAY['nothing_named'::text, 'agent_unknown'::text, 'agent_ambiguous'::text, 'number_unknown'::text, 'number_ambiguous'::text, 'agent_and_number_differ'::text])))
+);
+
+ALTER TABLE ONLY app.unclaimed_calls FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE app.unclaimed_calls OWNER TO recordings_owner;
+
 CREATE TABLE app.workers (
     name text NOT NULL,
     started_at timestamp with time zone NOT NULL,
@@ -1725,6 +1906,12 @@ ALTER TABLE ONLY app.storage_findings
 ALTER TABLE ONLY app.sweeps
     ADD CONSTRAINT sweeps_pkey PRIMARY KEY (org_id);
 
+ALTER TABLE ONLY app.unclaimed_calls
+    ADD CONSTRAINT unclaimed_calls_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY app.unclaimed_calls
+    ADD CONSTRAINT unclaimed_calls_provider_recording_id_key UNIQUE (provider, recording_id);
+
 ALTER TABLE ONLY app.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (name);
 
@@ -1814,6 +2001,8 @@ CREATE UNIQUE INDEX storage_findings_open ON app.storage_findings USING btree (o
 
 CREATE INDEX storage_findings_org_id ON app.storage_findings USING btree (org_id, last_seen_at);
 
+CREATE INDEX agents_provider_agent_id ON public.agents USING btree (provider, provider_agent_id) WHERE (provider_agent_id IS NOT NULL);
+
 CREATE INDEX audit_log_org_id_at ON public.audit_log USING btree (org_id, at DESC);
 
 CREATE INDEX audit_log_subject ON public.audit_log USING btree (subject_id, at) WHERE (subject_id IS NOT NULL);
@@ -1835,6 +2024,8 @@ CREATE UNIQUE INDEX failed_recording_uploads_open ON public.failed_recording_upl
 CREATE INDEX failed_recording_uploads_unresolved ON public.failed_recording_uploads USING btree (org_id, error_code, last_failed_at) WHERE (resolved_at IS NULL);
 
 CREATE INDEX failed_recording_uploads_upload ON public.failed_recording_uploads USING btree (upload_id, org_id);
+
+CREATE INDEX inbound_agent_config_phone_number ON public.inbound_agent_config USING btree (phone_number) WHERE (phone_number IS NOT NULL);
 
 CREATE INDEX knowledge_base_org_id ON public.knowledge_base USING btree (org_id);
 
@@ -2071,6 +2262,10 @@ CREATE POLICY operators_read ON app.storage_findings FOR SELECT TO recording_ops
 
 CREATE POLICY operators_read ON app.sweeps FOR SELECT TO recording_ops USING (true);
 
+CREATE POLICY operators_read ON app.unclaimed_calls FOR SELECT TO recording_ops USING (true);
+
+CREATE POLICY receiver ON app.unclaimed_calls TO recording_call_receiver USING (true) WITH CHECK (true);
+
 ALTER TABLE app.refused_grants ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY reporter ON app.refused_grants TO recording_refusal_reporter USING (true) WITH CHECK (true);
@@ -2080,6 +2275,8 @@ CREATE POLICY reporter ON app.workers TO recording_reporter USING (true) WITH CH
 ALTER TABLE app.storage_findings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE app.sweeps ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE app.unclaimed_calls ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY verifier ON app.grant_keys FOR SELECT TO recording_grant_verifier USING (true);
 
@@ -2247,9 +2444,15 @@ ALTER TABLE public.recording_upload_queue ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY refused_grant ON public.audit_log FOR INSERT TO recording_refusal_reporter WITH CHECK (((org_id IS NULL) AND (subject_id IS NULL) AND (actor = SESSION_USER) AND (action = 'grant_refused'::text)));
 
+CREATE POLICY unclaimed_trail ON public.audit_log FOR INSERT TO recording_call_receiver WITH CHECK (((actor = SESSION_USER) AND (((action = 'unclaimed_call_assigned'::text) AND (org_id = ( SELECT app.named_org_id() AS named_org_id))) OR ((action = 'unclaimed_call_discarded'::text) AND (org_id IS NULL)))));
+
 CREATE POLICY unsettled ON public.recording_upload_queue FOR SELECT TO recording_dispatcher USING ((status = ANY (ARRAY['pending'::text, 'processing'::text])));
 
 CREATE POLICY unsettled_mark ON public.recording_upload_queue FOR UPDATE TO recording_dispatcher USING ((status = ANY (ARRAY['pending'::text, 'processing'::text]))) WITH CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text])));
+
+CREATE POLICY whose ON public.agents FOR SELECT TO recording_call_receiver USING (true);
+
+CREATE POLICY whose ON public.inbound_agent_config FOR SELECT TO recording_call_receiver USING (true);
 
 CREATE POLICY with_retention ON public.organizations FOR SELECT TO recording_retention_planner USING ((recording_retention_days IS NOT NULL));
 
@@ -2266,6 +2469,7 @@ GRANT USAGE ON SCHEMA app TO recording_integrator;
 GRANT USAGE ON SCHEMA app TO recording_download_requester;
 GRANT USAGE ON SCHEMA app TO recording_eraser;
 GRANT USAGE ON SCHEMA app TO recording_retention_planner;
+GRANT USAGE ON SCHEMA app TO recording_call_receiver;
 
 GRANT ALL ON SCHEMA public TO recordings_owner;
 GRANT USAGE ON SCHEMA public TO recording_enqueuer;
@@ -2282,6 +2486,7 @@ GRANT USAGE ON SCHEMA public TO recording_integrator;
 GRANT USAGE ON SCHEMA public TO recording_download_requester;
 GRANT USAGE ON SCHEMA public TO recording_eraser;
 GRANT USAGE ON SCHEMA public TO recording_retention_planner;
+GRANT USAGE ON SCHEMA public TO recording_call_receiver;
 
 REVOKE ALL ON FUNCTION app.blank_link() FROM PUBLIC;
 
@@ -2306,6 +2511,7 @@ REVOKE ALL ON FUNCTION app.named_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_sweep_requester;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_integrator;
 GRANT ALL ON FUNCTION app.named_org_id() TO recording_download_requester;
+GRANT ALL ON FUNCTION app.named_org_id() TO recording_call_receiver;
 
 REVOKE ALL ON FUNCTION app.named_upload_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
@@ -2313,6 +2519,8 @@ GRANT ALL ON FUNCTION app.named_upload_id() TO recording_operator_actions;
 REVOKE ALL ON FUNCTION app.note_call_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.note_integration(action text, org_id uuid, integration_id uuid, reason text, detail jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION app.note_unclaimed(action text, org_id uuid, subject_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION app.note_upload_action(action text, org_id uuid, reason text, detail jsonb) FROM PUBLIC;
 
@@ -2365,11 +2573,16 @@ GRANT ALL ON FUNCTION app.task_org_id() TO recording_worker;
 
 REVOKE ALL ON FUNCTION app.touch_updated_at() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION app.whose_call(provider text, provider_agent_id text, phone_number text, OUT org_id uuid, OUT agent_id uuid, OUT why text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.announce_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.announce_integration(org_id uuid, provider text, reason text) TO recording_ops;
 
 REVOKE ALL ON FUNCTION public.announced_integration(org_id uuid, announcement bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.announced_integration(org_id uuid, announcement bigint) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.assign_unclaimed_call(id uuid, org_id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.assign_unclaimed_call(id uuid, org_id uuid, reason text) TO recording_ops;
 
 REVOKE ALL ON FUNCTION public.auth_org_id() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.auth_org_id() TO authenticated;
@@ -2382,11 +2595,18 @@ GRANT ALL ON FUNCTION public.auth_user_id() TO recording_download_requester;
 REVOKE ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.discard_failed_upload(id uuid, reason text) TO recording_ops;
 
+REVOKE ALL ON FUNCTION public.discard_unclaimed_call(id uuid, reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.discard_unclaimed_call(id uuid, reason text) TO recording_ops;
+
 REVOKE ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO call_handler;
+GRANT ALL ON FUNCTION public.enqueue_recording(org_id uuid, provider text, provider_call_id text, source_url text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer, agent_id uuid) TO recording_call_receiver;
 
 REVOKE ALL ON FUNCTION public.erase_recording(call_id uuid, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_recording(call_id uuid, reason text) TO recording_ops;
+
+REVOKE ALL ON FUNCTION public.receive_call(provider text, provider_call_id text, source_url text, provider_agent_id text, phone_number text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.receive_call(provider text, provider_call_id text, source_url text, provider_agent_id text, phone_number text, recording_id text, priority integer, direction text, from_number text, to_number text, started_at timestamp with time zone, ended_at timestamp with time zone, duration_s integer) TO call_handler;
 
 REVOKE ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_integration(org_id uuid, provider text, reason text) TO recording_ops;
@@ -2503,10 +2723,66 @@ GRANT UPDATE(checked_key) ON TABLE app.sweeps TO recording_worker;
 GRANT UPDATE(swept_at) ON TABLE app.sweeps TO recording_worker;
 GRANT SELECT(swept_at) ON TABLE app.sweeps TO recording_dispatcher;
 
+GRANT SELECT,DELETE ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT SELECT(id) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(provider) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(provider) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(provider_call_id) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(provider_call_id) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(recording_id) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(recording_id) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(source_url),UPDATE(source_url) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(provider_agent_id) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(provider_agent_id) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(phone_number) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(phone_number) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(why),UPDATE(why) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(why) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT INSERT(priority) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(direction) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(from_number) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(to_number) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(started_at) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(ended_at) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT INSERT(duration_s) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+
+GRANT UPDATE(deliveries) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(deliveries) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT SELECT(received_at) ON TABLE app.unclaimed_calls TO recording_ops;
+
+GRANT UPDATE(last_received_at) ON TABLE app.unclaimed_calls TO recording_call_receiver;
+GRANT SELECT(last_received_at) ON TABLE app.unclaimed_calls TO recording_ops;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE app.workers TO recording_reporter;
 GRANT SELECT ON TABLE app.workers TO recording_ops;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.agents TO authenticated;
+
+GRANT SELECT(id) ON TABLE public.agents TO recording_call_receiver;
+
+GRANT SELECT(org_id) ON TABLE public.agents TO recording_call_receiver;
+
+GRANT SELECT(provider) ON TABLE public.agents TO recording_call_receiver;
+
+GRANT SELECT(provider_agent_id) ON TABLE public.agents TO recording_call_receiver;
+
+GRANT SELECT(is_active) ON TABLE public.agents TO recording_call_receiver;
 
 GRANT SELECT ON TABLE public.audit_log TO recording_ops;
 
@@ -2519,6 +2795,7 @@ GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT SELECT(org_id),INSERT(org_id) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(org_id) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_sweep_requester;
@@ -2526,6 +2803,7 @@ GRANT INSERT(actor) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(actor),INSERT(actor) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(actor) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(actor) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_sweep_requester;
@@ -2533,17 +2811,20 @@ GRANT INSERT(action) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT SELECT(action),INSERT(action) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(action) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(action) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT SELECT(subject_id),INSERT(subject_id) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(subject_id) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_sweep_requester;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(reason) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(reason) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_operator_actions;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_sweep_requester;
@@ -2551,6 +2832,7 @@ GRANT INSERT(detail) ON TABLE public.audit_log TO recording_refusal_reporter;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_integrator;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_download_requester;
 GRANT INSERT(detail) ON TABLE public.audit_log TO recording_eraser;
+GRANT INSERT(detail) ON TABLE public.audit_log TO recording_call_receiver;
 
 GRANT SELECT ON TABLE public.call_logs TO authenticated;
 
@@ -2657,6 +2939,12 @@ GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_o
 GRANT UPDATE(resolution) ON TABLE public.failed_recording_uploads TO recording_eraser;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.inbound_agent_config TO authenticated;
+
+GRANT SELECT(org_id) ON TABLE public.inbound_agent_config TO recording_call_receiver;
+
+GRANT SELECT(phone_number) ON TABLE public.inbound_agent_config TO recording_call_receiver;
+
+GRANT SELECT(is_active) ON TABLE public.inbound_agent_config TO recording_call_receiver;
 
 GRANT DELETE ON TABLE public.integrations TO recording_integrator;
 

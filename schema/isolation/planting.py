@@ -17,12 +17,8 @@ _DONE = {
 # The same in both organisations, as a provider's ids may be.
 _ASSISTANT = {"provider": "'vapi'", "provider_agent_id": "'assistant'"}
 _FAILURE = {**_CALL, "error_code": "'source_gone'", "error_message": "'gone'"}
-_UNCLAIMED = {
-    "provider": "'vapi'",
-    "provider_call_id": "'call'",
-    "source_url": "'https://provider.example/unclaimed'",
-    "why": "'agent_unknown'",
-}
+_URL = "'https://provider.example/unclaimed'"
+_UNCLAIMED = {"provider": "'vapi'", "provider_call_id": "'call'", "source_url": _URL, "why": "'agent_unknown'"}
 _DOWNLOAD = {**_CALL, "reason": "'a patient asked'"}
 _EXPORT = {"org_id": "'{org}'", "reason": "'a patient asked'", "recordings_total": "1"}
 _RENDITION = {

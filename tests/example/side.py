@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import requests
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from examples.call_handler.demo import made, report
-from examples.call_handler.reporters import Clinic, Ended
+from examples.call_handler.reporters import Clinic, Ended, tone
 from tests.example.conftest import App
 from tests.stack.conftest import RunningStack
 from tests.waiting import until
@@ -40,7 +39,7 @@ class Side:
         """A call ends, and the provider tells; its id here, and the recording's very bytes."""
         ended = made(self.stack.provider, number, seconds, *behaviours)
         assert report(self.app.reporter, self.clinic, ended) == 200
-        return self.call_id(ended), source(ended)
+        return self.call_id(ended), tone(number, seconds)
 
     def call_id(self, ended: Ended) -> str:
         query = "SELECT id FROM call_logs WHERE org_id = %s AND provider_call_id = %s"
@@ -91,7 +90,3 @@ class Side:
         """What the browser says is wrong: scripts that failed, what the policy forbade."""
         log: list[Any] = self.browser.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
-
-
-def source(ended: Ended) -> bytes:
-    return requests.get(ended.url, timeout=10).content

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from importlib.resources import files
+from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,7 +25,7 @@ from tests.example.conftest import App, serve
 from tests.example.side import Side
 from tests.stack.conftest import RunningStack, stack  # noqa: F401 - a fixture
 from tests.waiting import until
-from workers.demo.behaviours import html, slow
+from workers.demo.behaviours import html
 
 pytestmark = pytest.mark.stack
 
@@ -137,10 +138,12 @@ def test_a_recording_shows_as_it_is_being_stored_without_a_reload_and_where_one_
     play.send_keys("")  # focus, and nothing pressed
     side.browser.execute_script("arguments[0].focus()", play)
     name = side.focus()
-    slow_call, _ = side.end_a_call(6, 4, slow(16_000))
+    let_go = Event()
+    slow_call, _ = side.end_a_call(6, 4, lambda *_: let_go.wait(60))
     until(lambda: side.status(slow_call) in {"Waiting", "Being stored"})
     side.keep_picture("being-stored")
     assert not side.button(slow_call, "Play").is_enabled()
+    let_go.set()
     until(lambda: side.status(slow_call) == "Stored", timeout_s=30)
     assert side.button(slow_call, "Play").is_enabled()
     assert side.focus() == name

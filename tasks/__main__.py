@@ -1,4 +1,4 @@
-"""``python -m tasks worker …`` is ``celery -A tasks worker …`` in 11 MiB less a process: Celery's command loads whatever
+"""``python -m tasks worker …`` is ``celery -A tasks worker …`` in 11 MiB less a process: Celery's command loads all that
 adds commands to it, and so the whole of Flower's web server."""
 
 import sys

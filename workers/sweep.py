@@ -97,7 +97,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How the upload that a key names stands, as its row does, or ``ERASING``, ``ERASED``: its object, its renditions'."""
+    """How the upload that a key names stands, as its row does, or ``ERASING``, ``ERASED``: object and renditions."""
 
     status: str
     object_key: str | None

@@ -67,7 +67,7 @@ def _stack(directory: Path, interruption: Interruption) -> Iterator[tuple[State,
     _say("starting a stack …")
     try:
         with interruption.armed():
-            state = detached.start(directory, workers=1, concurrency=8, tell=lambda _: None)
+            state = detached.start(directory, workers=1, concurrency=8, renditions=1, tell=lambda _: None)
         yield state, True
     finally:
         detached.stop(directory)

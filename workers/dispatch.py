@@ -8,21 +8,29 @@ from uuid import UUID
 
 import psycopg
 
+from workers.doorbell import MOST_TOGETHER
+
 #: Whoever holds this advisory lock is the dispatcher; everybody else stands by.
 LEADER_LOCK = 7_263_002
 
 NOBODY = UUID(int=0)
 
+#: A few hang for a moment although a slot is free: workers take them out one by one.
+_WAITING_PER_UPLOAD = 4
+#: Doorbells of one pick that may all find a free slot.
+_AT_ONCE = 32
+
 # in_flight: counted from live leases and marks, never from a stored counter, which could leak.
 # walk:      from the organisation after the one served last, once around, over those that have anything unsettled (a
-#            skip scan: an index probe each). It ends when as many have called as there is room for. To call, an
-#            organisation must be active, below its cap, and have something due: one that merely waits would take the
-#            place of one that could be served, and with enough of them nobody would be. Sorted as the index of due
-#            rows is, so that no other index is tempting, which holds settled rows too.
-# most:      what one of them can get when each other one gets a row.
-# due:       of each that called, its most urgent rows, as many as its cap leaves; then one of each, then a second of
-#            each, … A backlog of 100,000 rows costs its organisation's neighbours one place a round. Priorities are
-#            probed one by one, so that rows which are not due yet are never walked through.
+#            skip scan: an index probe each). It ends when as many rows have been called for as there is room for. To
+#            call, an organisation must be active, below its cap, and have something due: one that merely waits would
+#            take the place of one that could be served, and with enough of them nobody would be. Sorted as the index of
+#            due rows is, so that no other index is tempting, which holds settled rows too.
+# most:      what one of them can get when each other one gets a turn.
+# due:       of each that called, its most urgent rows, as many as its cap leaves; then a turn of each, then a second of
+#            each, … A turn is one row, or as many as one doorbell may carry (most_together). A backlog of 100,000 rows
+#            costs its organisation's neighbours one turn a round. Priorities are probed one by one, so that rows which
+#            are not due yet are never walked through.
 # locked:    without waiting: a row that somebody holds in an open transaction must not hold up everybody else's.
 # At the end one row at least, which says how far the walk came: also when it found nothing it goes on from there.
 _PICK = """
@@ -40,9 +48,9 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
     WHERE status = 'processing' AND lease_expires_at <= now()
       AND (dispatched_until IS NULL OR dispatched_until <= now())
 ), walk (org_id, lap, turn, calls, called) AS (
-    SELECT %(after)s::uuid, 0, 0, false, 0
+    SELECT %(after)s::uuid, 0, 0, 0, 0
     UNION ALL
-    SELECT next.org_id, next.lap, walk.turn + 1, able.calls, walk.called + able.calls::integer
+    SELECT next.org_id, next.lap, walk.turn + 1, able.calls, walk.called + able.calls
     FROM walk CROSS JOIN LATERAL (
         SELECT org_id, lap FROM (
             (SELECT org_id, walk.lap AS lap FROM public.recording_upload_queue
@@ -56,18 +64,25 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
             (SELECT org_id, 1 FROM abandoned WHERE walk.lap = 0 ORDER BY org_id LIMIT 1)
         ) AS ahead ORDER BY lap, org_id LIMIT 1
     ) AS next CROSS JOIN LATERAL (
-        SELECT coalesce((SELECT o.status = 'active' FROM public.organizations AS o WHERE o.id = next.org_id), false)
-           AND coalesce((SELECT f.n FROM in_flight AS f WHERE f.org_id = next.org_id), 0) < %(cap)s
-           AND (EXISTS (SELECT FROM abandoned AS a WHERE a.org_id = next.org_id)
-             OR EXISTS (SELECT FROM generate_series(0, 9) AS p (priority) CROSS JOIN LATERAL (
+        SELECT CASE WHEN may.n > 0 THEN least(may.n,
+            (SELECT count(*) FROM abandoned AS a WHERE a.org_id = next.org_id)
+          + (SELECT count(*) FROM (
+                SELECT FROM generate_series(0, 9) AS p (priority) CROSS JOIN LATERAL (
                     SELECT FROM public.recording_upload_queue
                     WHERE status = 'pending' AND org_id = next.org_id AND priority = p.priority
                       AND next_attempt_at <= now() AND (dispatched_until IS NULL OR dispatched_until <= now())
-                    LIMIT 1) AS one)) AS calls OFFSET 0
+                    LIMIT may.n) AS one
+                LIMIT may.n) AS few))::integer ELSE 0 END AS calls
+        FROM (SELECT CASE
+                WHEN (SELECT o.status = 'active' FROM public.organizations AS o WHERE o.id = next.org_id)
+                THEN least(%(together)s,
+                     %(cap)s - coalesce((SELECT f.n FROM in_flight AS f WHERE f.org_id = next.org_id), 0))::integer
+                ELSE 0 END AS n OFFSET 0) AS may
+        OFFSET 0
     ) AS able
     WHERE walk.called < (SELECT n FROM room) AND (next.lap = 0 OR next.org_id <= %(after)s::uuid)
 ), most AS MATERIALIZED (
-    SELECT room.n - max(walk.called) + 1 AS n FROM walk, room GROUP BY room.n
+    SELECT greatest(room.n - max(walk.called), 0) + %(together)s AS n FROM walk, room GROUP BY room.n
 ), due AS (
     SELECT d.id, w.turn, row_number() OVER (PARTITION BY w.org_id ORDER BY d.priority, d.due_at) AS round
     FROM walk AS w
@@ -86,21 +101,23 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
             SELECT a.id, a.priority, a.lease_expires_at FROM abandoned AS a WHERE a.org_id = w.org_id
         ) AS q ORDER BY q.priority, q.due_at LIMIT may.n
     ) AS d
-    WHERE w.calls
+    WHERE w.calls > 0
 ), picked AS MATERIALIZED (
-    SELECT id, round, turn FROM due ORDER BY round, turn LIMIT (SELECT n FROM room)
+    SELECT id, (round - 1) / %(together)s AS round, turn, round AS place FROM due
+    ORDER BY 2, turn, place LIMIT (SELECT n FROM room)
 ), locked AS MATERIALIZED (
-    SELECT q.id, picked.round, picked.turn FROM picked JOIN public.recording_upload_queue AS q ON q.id = picked.id
+    SELECT q.id, picked.round, picked.turn, picked.place
+    FROM picked JOIN public.recording_upload_queue AS q ON q.id = picked.id
     WHERE q.status IN ('pending', 'processing') AND (q.dispatched_until IS NULL OR q.dispatched_until <= now())
     FOR NO KEY UPDATE OF q SKIP LOCKED
 ), marked AS (
     UPDATE public.recording_upload_queue AS q SET dispatched_until = now() + %(expires)s
     FROM locked WHERE q.id = locked.id
-    RETURNING q.id, q.org_id, locked.round, locked.turn
+    RETURNING q.id, q.org_id, locked.round, locked.turn, locked.place
 )
 SELECT marked.id, marked.org_id, (SELECT org_id FROM walk ORDER BY turn DESC LIMIT 1)
 FROM (VALUES (1)) AS always LEFT JOIN marked ON true
-ORDER BY marked.round, marked.turn
+ORDER BY marked.round, marked.turn, marked.place
 """
 
 _UNMARK = """
@@ -125,18 +142,44 @@ class Picked:
     after: UUID
 
 
+def most_together(waiting: int) -> int:
+    """How many uploads one doorbell may carry, when ``waiting`` doorbells hang in the broker.
+
+    Where some hang, every slot has one in hand already: then several in one save messages and hold nobody up, and the
+    more hang, the more. Where none does, a slot may be free: one each, so that as many as can begin at once.
+    """
+    return min(MOST_TOGETHER, 1 + waiting // _WAITING_PER_UPLOAD)
+
+
+def together(due: Sequence[Due], *, waiting: int) -> list[list[Due]]:
+    """What goes into one doorbell each: rows of one organisation, at the place of their first; as many as
+    ``most_together`` allows, where those that are rung for before it wait as well."""
+    rings: list[list[Due]] = []
+    last: dict[UUID, int] = {}
+    for row in due:
+        place = last.get(row.org_id)
+        if place is None or len(rings[place]) >= most_together(waiting + max(0, place - _AT_ONCE)):
+            place = last[row.org_id] = len(rings)
+            rings.append([])
+        rings[place].append(row)
+    return rings
+
+
 def lead(connection: psycopg.Connection[Any]) -> bool:
     """Become the dispatcher, for as long as this connection lives; False while another one is."""
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
     return bool(row and row[0])
 
 
-def pick(connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta) -> Picked:
+def pick(
+    connection: psycopg.Connection[Any], *, after: UUID, window: int, cap: int, expires: timedelta, together: int = 1
+) -> Picked:
     """Mark the rows whose turn it is as dispatched until ``expires`` from now; return them, committed.
 
-    The turns begin behind the organisation ``after``: ``NOBODY`` at first, from then on what the last pick returned.
+    The turns begin behind the organisation ``after``: ``NOBODY`` at first, from then on what the last pick returned. A
+    turn is for ``together`` rows, which one doorbell may carry.
     """
-    parameters = {"after": after, "window": window, "cap": cap, "expires": expires}
+    parameters = {"after": after, "window": window, "cap": cap, "expires": expires, "together": together}
     rows = connection.execute(_PICK, parameters).fetchall()
     due = tuple(Due(row_id, org_id) for row_id, org_id, _ in rows if row_id is not None)
     return Picked(due, due[-1].org_id if due else rows[0][2])

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 
 from schema.pooler import refuse_transaction_pooler
-from workers.dispatch import NOBODY, Due, Picked, clock_s, lead, pick, unmark
+from workers.dispatch import NOBODY, Due, Picked, clock_s, lead, most_together, pick, together, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.export_clock import ExportClock
 from workers.grants import GrantKey, mint
@@ -106,15 +106,17 @@ class Dispatcher:
         _log.info("leading", window=self.settings.dispatch_window, max_in_flight=self.settings.max_in_flight)
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
         desks = (Upkeep.of(self.settings, key), Reception(key, self.settings.grant_lifetime_s), ExportClock(key))
-        after, wait_s = NOBODY, _EAGER_S
+        after, wait_s, has_rung = NOBODY, _EAGER_S, False
         while not self.stop.is_set():
             for desk in desks:
                 desk.tend(connection, bell)
-            picked = self._pick(connection, after)
-            after = picked.after
+            # Asked only where there is a backlog: a burst's first doorbells are for one upload each.
+            waiting = _waiting(bell) if has_rung else 0
+            picked = self._pick(connection, after, most_together(waiting))
+            after, has_rung = picked.after, bool(picked.due)
             if picked.due:
                 wait_s = _EAGER_S
-                self._ring(connection, bell, picked.due, key)
+                self._ring(connection, bell, together(picked.due, waiting=waiting), key)
             elif list(connection.notifies(timeout=wait_s, stop_after=1)):
                 wait_s = _EAGER_S
                 continue
@@ -123,25 +125,26 @@ class Dispatcher:
                 continue
             self.stop.wait(_EAGER_S)
 
-    def _pick(self, connection: psycopg.Connection[Any], after: UUID) -> Picked:
+    def _pick(self, connection: psycopg.Connection[Any], after: UUID, together: int) -> Picked:
         return pick(
             connection,
             after=after,
             window=self.settings.dispatch_window,
             cap=self.settings.max_in_flight,
             expires=timedelta(seconds=self.settings.doorbell_expires_s),
+            together=together,
         )
 
-    def _ring(self, connection: psycopg.Connection[Any], bell: Bell, due: Sequence[Due], key: GrantKey) -> None:
+    def _ring(
+        self, connection: psycopg.Connection[Any], bell: Bell, rings: Sequence[Sequence[Due]], key: GrantKey
+    ) -> None:
         now_s, lifetime_s = clock_s(connection), self.settings.grant_lifetime_s
-        doorbells = [
-            Doorbell(
-                org_id=row.org_id,
-                upload_ids=(row.id,),
-                grant=mint(key, org_id=row.org_id, subject=row.id, now_s=now_s, lifetime_s=lifetime_s),
-            )
-            for row in due
-        ]
+        doorbells = []
+        for ring in rings:
+            org_id, (first, *also) = ring[0].org_id, [row.id for row in ring]
+            grant = mint(key, org_id=org_id, subject=first, also=also, now_s=now_s, lifetime_s=lifetime_s)
+            doorbells.append(Doorbell(org_id, (first, *also), grant))
+        due = [row for ring in rings for row in ring]
         try:
             forgotten = bell.ring(doorbells, most=self.settings.dispatch_window)
         except BrokerLostError as error:
@@ -152,4 +155,12 @@ class Dispatcher:
             return
         if forgotten:
             _log.warning("doorbells_unheard", forgotten=forgotten)
-        _log.info("dispatched", rows=len(due), organisations=len({row.org_id for row in due}))
+        organisations = len({row.org_id for row in due})
+        _log.info("dispatched", rows=len(due), doorbells=len(doorbells), organisations=organisations)
+
+
+def _waiting(bell: Bell) -> int:
+    try:
+        return bell.waiting()
+    except BrokerLostError:
+        return 0  # it will be met, and said, when there is something to ring for

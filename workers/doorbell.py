@@ -31,6 +31,8 @@ RENDITION_TASK = "recordings.rendition"
 RENDITION_QUEUE = "rendition"
 #: A rendition takes longer than a link; it is rung for again when it should long have been made.
 RENDITION_MARK = timedelta(seconds=120)
+#: Uploads in one doorbell. More would save little: of ten, each bears a tenth of a message's cost.
+MOST_TOGETHER = 10
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
 #: What a user asked for: its organisation, its id, and the grant for it.
@@ -43,8 +45,8 @@ class BrokerLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """One message: an upload of an organisation, and the grant for it. Arguments are ids only (law 7). A worker answers
-    lists of one: the grant names one."""
+    """One message: uploads of an organisation, and the grant that names these and no others. Arguments are ids only
+    (law 7)."""
 
     org_id: UUID
     upload_ids: tuple[UUID, ...]
@@ -58,6 +60,14 @@ class Bell:
         self._app = Celery("recordings-dispatcher", set_as_current=False)
         self._app.config_from_object("celeryconfig")
         self._app.conf.update(Broker.parse(redis_url).celery_settings)
+
+    def waiting(self) -> int:
+        """Doorbells for uploads that no worker has taken out. Raises ``BrokerLostError``."""
+        try:
+            with self._app.producer_or_acquire() as producer:
+                return _waiting(producer, UPLOAD_QUEUE)
+        except (KombuError, RedisError, OSError) as error:
+            raise BrokerLostError(type(error).__name__) from error
 
     def ring(self, doorbells: Sequence[Doorbell], *, most: int) -> int:
         """Publish all of them in one round trip, and return how many older ones were thrown away for it.
@@ -133,5 +143,9 @@ class Bell:
 
 def _forget_unheard(producer: Producer, queue: str, most: int) -> int:
     channel: Any = producer.channel
-    waiting = channel.queue_declare(queue=queue).message_count
-    return int(channel.queue_purge(queue=queue)) if waiting > most else 0
+    return int(channel.queue_purge(queue=queue)) if _waiting(producer, queue) > most else 0
+
+
+def _waiting(producer: Producer, queue: str) -> int:
+    channel: Any = producer.channel
+    return int(channel.queue_declare(queue=queue).message_count)

@@ -22,6 +22,7 @@ from workers.doorbell import (
     EXPORT_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
+    MOST_TOGETHER,
     RENDITION_QUEUE,
     RENDITION_TASK,
     SWEEP_TASK,
@@ -31,7 +32,7 @@ from workers.doorbell import (
 from workers.grants import Grant
 
 REFUSED_TASK = "recordings.refused"
-#: Characters. A doorbell has about 200, a grant about 400; PostgreSQL takes none over 4096.
+#: Characters. A doorbell has about 200 to 700, a grant 400 to 1000; PostgreSQL takes none over 4096.
 _MOST_BODY, _MOST_GRANT = 8_192, 4_096
 
 Seen = Literal["malformed", "missing", "misdirected"]
@@ -61,12 +62,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class _Doorbell:
-    """What is asked, and what the grant for it must say: which organisation, and as its subject which row."""
+    """What is asked, and what the grant for it must say: which organisation, as its subject which row, and which rows
+    also, in this order."""
 
     kwargs: dict[str, Any]
     org_id: UUID
     subject: UUID
     upload_id: UUID | None = None
+    also: tuple[UUID, ...] = ()
+
+    @property
+    def named(self) -> tuple[object, ...]:
+        return str(self.org_id), str(self.subject), [str(row) for row in self.also]
 
 
 def take(raw: object, queue: str) -> dict[str, Any]:
@@ -99,7 +106,8 @@ def claimed(grant: str) -> Mapping[str, Any]:
 
 
 def _objection(grant: object, bell: _Doorbell) -> Seen | None:
-    """A grant is for one row. Its signature holds it together, and is PostgreSQL's to judge."""
+    """A grant is for the rows that it names, all of them. Its signature holds it together, and is PostgreSQL's to
+    judge."""
     if not isinstance(grant, str) or len(grant) > _MOST_GRANT or not grant.isascii() or "\0" in grant:
         raise _MalformedError
     if not grant:
@@ -107,7 +115,7 @@ def _objection(grant: object, bell: _Doorbell) -> Seen | None:
     claims = claimed(grant)
     if not claims:
         return None
-    is_for_this = (claims.get("org_id"), claims.get("sub")) == (str(bell.org_id), str(bell.subject))
+    is_for_this = (claims.get("org_id"), claims.get("sub"), claims.get("also", [])) == bell.named
     return None if is_for_this else "misdirected"
 
 
@@ -133,10 +141,12 @@ def _kwargs(raw: object) -> dict[str, Any]:
 
 def _upload(kwargs: dict[str, Any]) -> _Doorbell:
     match kwargs:
-        case {"org_id": org, "upload_ids": [upload], **rest} if not rest:
-            org_id, upload_id = _uuid(org), _uuid(upload)
-            named = {"org_id": str(org_id), "upload_ids": [str(upload_id)]}
-            return _Doorbell(named, org_id, upload_id, upload_id)
+        case {"org_id": org, "upload_ids": [_, *_] as uploads, **rest} if not rest and len(uploads) <= MOST_TOGETHER:
+            org_id, (first, *also) = _uuid(org), tuple(_uuid(upload) for upload in uploads)
+            if first in also or len(set(also)) < len(also):
+                raise _MalformedError
+            named = {"org_id": str(org_id), "upload_ids": [str(upload) for upload in (first, *also)]}
+            return _Doorbell(named, org_id, first, first, tuple(also))
     raise _MalformedError
 
 

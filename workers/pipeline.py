@@ -7,6 +7,7 @@ import boto3
 from sqlalchemy import Engine, create_engine
 
 from schema.pooler import suited_to_poolers
+from workers.batch import Batches
 from workers.circuit import Circuit
 from workers.converter import Converter
 from workers.copy import Limits
@@ -32,10 +33,11 @@ from workers.upload import Uploader
 def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uploader:
     """Everything that the slots of a worker process share. Call it after the process has forked, never before: a
     connection used on both sides of a fork hands one side the other's rows."""
-    store = _store(settings, slots)
+    store, drain = _store(settings, slots), Drain(settings.drain_s)
     engine = _engine(settings, slots)
+    queue = Queue(engine, worker, timedelta(seconds=settings.lease_s))
     return Uploader(
-        queue=Queue(engine, worker, timedelta(seconds=settings.lease_s)),
+        queue=queue,
         refusals=Refusals(engine, worker),
         fetcher=Fetcher(
             settings.private_source_networks,
@@ -52,8 +54,9 @@ def build_uploader(settings: WorkerSettings, *, worker: str, slots: int) -> Uplo
             not_ready_for_s=settings.not_ready_for_s,
         ),
         seal_keys=settings.seal_keys,
-        drain=Drain(settings.drain_s),
+        drain=drain,
         rng=SystemRandom(),
+        batches=Batches(queue.give_back, is_over=lambda: drain.begun),
     )
 
 

@@ -4,6 +4,7 @@ Every write after the claim is fenced by the attempt number (law 3): it names th
 nothing if another attempt owns the row by now. ``LeaseLost`` then, never silence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -75,6 +76,13 @@ SELECT q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id
 FROM mine AS q
 JOIN public.call_logs AS c ON c.org_id = q.org_id AND c.id = q.call_id
 LEFT JOIN public.integrations AS i ON i.org_id = q.org_id AND i.provider = q.provider
+"""
+
+# Before any claim: only what nobody has claimed still has a mark.
+_GIVE_BACK = """
+UPDATE public.recording_upload_queue SET dispatched_until = NULL
+WHERE id = ANY(%(ids)s) AND status IN ('pending', 'processing') AND dispatched_until > now()
+RETURNING id
 """
 
 _RENEW = """
@@ -170,6 +178,10 @@ class Queue:
         }
         rows = run_as_task(self.engine, grant, _CLAIM, parameters)
         return Upload(*rows[0]) if rows else None
+
+    def give_back(self, grant: str, upload_ids: Sequence[UUID]) -> None:
+        """Take the dispatcher's marks off rows that were rung for and will not be claimed: they are due at once."""
+        run_as_task(self.engine, grant, _GIVE_BACK, {"ids": list(upload_ids)})
 
     def renew(self, grant: str, upload: Upload) -> None:
         """Own the row for another lease from now, or raise ``LeaseLost``."""

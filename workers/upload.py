@@ -1,7 +1,7 @@
 """One attempt at one upload, from the doorbell to the settled row: claim, copy, settle (DESIGN section 6)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 from structlog.stdlib import BoundLogger
 
+from workers.batch import Batches
 from workers.circuit import Circuit
 from workers.copy import Limits, copy
 from workers.credentials import Credentials, SealKey, unseal
@@ -35,6 +36,10 @@ _PAUSE_S = 0.25
 _HELD_S = 30.0
 
 
+class _GrantRefused(Exception):
+    """And reported."""
+
+
 @dataclass(frozen=True, slots=True)
 class Uploader:
     """What a worker process holds for all its attempts. Its slots share it; all of it is thread-safe."""
@@ -49,19 +54,30 @@ class Uploader:
     seal_keys: tuple[SealKey, ...]
     drain: Drain
     rng: Random
+    batches: Batches
 
-    def carry_out(self, grant: str, upload_id: UUID) -> None:
-        """Answer a doorbell. Whatever comes of it stands in the row, with a code; nothing is returned or raised but a
-        fault of our own, or of the database for longer than the lease (the row then waits for its lease to end)."""
+    def answer(self, grant: str, upload_ids: Sequence[UUID]) -> tuple[UUID, ...]:
+        """Answer a doorbell: carry out each of its uploads as its turn comes. Returns those that were given back,
+        unclaimed, because one before them took long or the worker was told to stop."""
+        return self.batches.answer(grant, upload_ids, lambda upload_id: self.carry_out(grant, upload_id))
+
+    def carry_out(self, grant: str, upload_id: UUID) -> bool:
+        """One upload of a doorbell. Whatever comes of it stands in the row, with a code; nothing is raised but a fault
+        of our own, or of the database for longer than the lease (the row then waits for its lease to end). False if
+        the doorbell is of no more use: its grant is refused, or nothing can be stored here."""
         if not self.circuit.admit(within_s=_HELD_S, unless=lambda: self.drain.begun):
             # Its mark on the row runs out, and it is rung again.
             log("worker").info("doorbell_let_go", upload_id=str(upload_id))
-            return
-        upload = self._claim(grant, upload_id)
+            return False
+        try:
+            upload = self._claim(grant, upload_id)
+        except _GrantRefused:
+            self.circuit.heard(None)
+            return False
         if upload is None:
             self.circuit.heard(None)
-        else:
-            _Attempt(self, grant, upload).run()
+            return True
+        return _Attempt(self, grant, upload).run()
 
     def _claim(self, grant: str, upload_id: UUID) -> Upload | None:
         claim_id = uuid4()
@@ -70,7 +86,7 @@ class Uploader:
         except psycopg.errors.InsufficientPrivilege:
             if not self.is_refused(grant, upload_id):
                 raise
-            return None
+            raise _GrantRefused from None
         if upload is None:
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
         return upload
@@ -98,7 +114,8 @@ class _Attempt:
     upload: Upload
     started: float = 0.0
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """False if the grant was refused on the way."""
         attempt = replace(self, started=time.monotonic())
         try:
             outcome = attempt.outcome()
@@ -110,6 +127,8 @@ class _Attempt:
             # Its key was revoked, or its time ran out, on the way. The row comes back when its lease does.
             if not attempt.uploader.is_refused(self.grant, self.upload.id):
                 raise
+            return False
+        return True
 
     @property
     def log(self) -> BoundLogger:

@@ -69,7 +69,7 @@ def explain(connection: psycopg.Connection[Any], statement: str, parameters: dic
     return sorted(set(scans(row[0][0]["Plan"])))
 
 
-PICK: dict[str, Any] = {"after": NOBODY, "window": 128, "cap": 32, "expires": timedelta(seconds=30)}
+PICK: dict[str, Any] = {"after": NOBODY, "window": 128, "cap": 32, "expires": timedelta(seconds=30), "together": 10}
 
 
 @pytest.fixture

@@ -20,8 +20,11 @@ def look(database: Database) -> Any:
     """One look of a dispatcher, as its own login."""
     with database.connect("recording_dispatcher") as connection:
 
-        def once(*, after: UUID = NOBODY, window: int = 100, cap: int = 100, expires_s: float = 30) -> Picked:
-            return pick(connection, after=after, window=window, cap=cap, expires=timedelta(seconds=expires_s))
+        def once(
+            *, after: UUID = NOBODY, window: int = 100, cap: int = 100, expires_s: float = 30, together: int = 1
+        ) -> Picked:
+            expires = timedelta(seconds=expires_s)
+            return pick(connection, after=after, window=window, cap=cap, expires=expires, together=together)
 
         yield once
 
@@ -233,3 +236,20 @@ def test_the_dispatcher_cannot_read_what_it_does_not_need(shared: Database, colu
 def test_the_dispatcher_can_change_nothing_but_its_mark(shared: Database, column: str) -> None:
     with shared.connect("recording_dispatcher") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(f"UPDATE recording_upload_queue SET {column} = {column}")
+
+
+def test_a_turn_may_be_for_several_rows_of_an_organisation(database: Database, look: Picker) -> None:
+    first, second = sorted(database.organisation() for _ in range(2))
+    backlog(database, first, 7)
+    backlog(database, second, 4)
+    assert served(look(together=3)) == [first] * 3 + [second] * 3 + [first] * 3 + [second] + [first]
+
+
+def test_turns_for_several_fill_the_room_also_where_most_have_one(database: Database, look: Picker) -> None:
+    several, *singles = sorted(database.organisation() for _ in range(6))
+    backlog(database, several, 5)
+    for org_id in singles:
+        database.enqueue(org_id)
+    picked = look(window=8, together=3)
+    assert served(picked) == [several] * 3 + singles
+    assert served(look(after=picked.after, window=20, cap=4, together=3)) == [several]

@@ -1,5 +1,6 @@
 """The dispatcher as it runs: one leads, another takes over, and no broker or database that is away ends it."""
 
+import base64
 import json
 import secrets
 import signal
@@ -18,10 +19,11 @@ from schema.tenancy import run_as_task
 from tests.database import Database
 from tests.waiting import until
 from workers.dispatcher import Dispatcher
-from workers.doorbell import GRANT_HEADER, Bell, BrokerLostError, Doorbell
+from workers.doorbell import GRANT_HEADER, UPLOAD_QUEUE, UPLOAD_TASK, Bell, BrokerLostError, Doorbell
 from workers.embedded import ports
 from workers.embedded.process import Process
 from workers.embedded.valkey import Valkey
+from workers.intake import take
 from workers.settings import DispatcherSettings
 
 NAME = "recordings-dispatcher"
@@ -152,6 +154,26 @@ def test_a_new_recording_is_rung_for_with_a_grant_and_ids_only(
     with database.connect("recording_worker") as connection:
         connection.execute("SELECT set_config('app.task_grant', %s, false)", (headers["task_grant"],))
         assert connection.execute("SELECT id FROM recording_upload_queue").fetchall() == [(upload_id,)]
+
+
+def test_a_backlog_is_rung_for_several_at_a_time_and_a_worker_takes_each_doorbell(
+    database: Database, broker: Broker, start: Start
+) -> None:
+    org_id = database.organisation()
+    uploads = {database.enqueue(org_id).upload_id for _ in range(80)}
+    start(RECORDINGS_MAX_IN_FLIGHT="80")
+    until(broker.rung)
+    with broker.client() as client:
+        messages = [json.loads(text) for text in client.lrange("rec:upload", 0, -1)]
+    taken = [take(message, UPLOAD_QUEUE) for message in reversed(messages)]
+    assert {message["headers"]["task"] for message in taken} == {UPLOAD_TASK}
+    carried = [json.loads(base64.b64decode(message["body"]))[1]["upload_ids"] for message in taken]
+    assert [len(ids) for ids in carried][:32] == [1] * 32
+    assert len(carried) < 60
+    assert sorted(UUID(upload_id) for ids in carried for upload_id in ids) == sorted(uploads)
+    grant = taken[-1]["headers"][GRANT_HEADER]
+    seen = run_as_task(database.engine("recording_worker"), grant, "SELECT count(*) FROM recording_upload_queue", {})
+    assert seen == [(80,)]
 
 
 def test_one_leads_and_when_its_connection_dies_another_one_does(

@@ -113,6 +113,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
         queue._CLAIM,
         {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(seconds=60), "lost_message": "x"},
     ),
+    "give back": (queue._GIVE_BACK, {"ids": [UUID(int=1), UUID(int=2)]}),
     "renew": (queue._RENEW, {"lease": timedelta(seconds=60)}),
     "complete": (
         queue._COMPLETE,

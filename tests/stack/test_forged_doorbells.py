@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -57,17 +57,26 @@ class Scene:
             for table in TABLES
         ]
 
-    def grant(self, key: GrantKey | None = None, *, org: UUID | None = None, row: UUID | None = None) -> str:
+    def grant(
+        self,
+        key: GrantKey | None = None,
+        *,
+        org: UUID | None = None,
+        row: UUID | None = None,
+        also: Sequence[UUID] = (),
+    ) -> str:
         return mint(
             key or self.key,
             org_id=org or self.org,
             subject=row or self.upload,
+            also=also,
             now_s=time.time(),
             lifetime_s=60,
         )
 
-    def forged(self, grant: str = "", **headers: Any) -> dict[str, Any]:
-        return doorbell(self.org, self.upload, grant or self.grant(GrantKey(self.key.kid, b"g" * 32)), **headers)
+    def forged(self, grant: str = "", *also: UUID, **headers: Any) -> dict[str, Any]:
+        grant = grant or self.grant(GrantKey(self.key.kid, b"g" * 32), also=also)
+        return doorbell(self.org, self.upload, grant, *also, **headers)
 
     def audited(self) -> list[dict[str, Any]]:
         """As an operator reads it."""
@@ -136,6 +145,15 @@ REFUSED: dict[str, tuple[str, Any]] = {
     "an edited grant": ("forged", lambda s: s.forged(s.grant()[:-6] + "AAAAAA")),
     "a good grant of one's own, the other's ids": ("misdirected", lambda s: s.forged(s.grant(org=s.own))),
     "a good grant for another upload": ("misdirected", lambda s: s.forged(s.grant(row=uuid4()))),
+    "several under a forged grant": ("forged", lambda s: s.forged("", uuid4(), uuid4())),
+    "several under a grant for one": ("misdirected", lambda s: s.forged(s.grant(), uuid4())),
+    "one of several that a grant names": ("misdirected", lambda s: s.forged(s.grant(also=[uuid4()]))),
+    "the other's id behind one's own": (
+        "misdirected",
+        lambda s: doorbell(s.own, s.own, s.grant(org=s.own, row=s.own), s.upload),
+    ),
+    "one twice": ("malformed", lambda s: s.forged(s.grant(also=[s.upload]), s.upload)),
+    "more than fit": ("malformed", lambda s: s.forged("", *(uuid4() for _ in range(10)))),
     "the other's id in an edited body": (
         "misdirected",
         lambda s: edited(

@@ -19,9 +19,9 @@ from workers.doorbell import GRANT_HEADER, UPLOAD_TASK
 QUEUE = "rec:upload"
 
 
-def doorbell(org_id: UUID, upload_id: UUID, grant: str, **headers: Any) -> dict[str, Any]:
+def doorbell(org_id: UUID, upload_id: UUID, grant: str, *also: UUID, **headers: Any) -> dict[str, Any]:
     """A message as the dispatcher's Celery writes it into the list."""
-    named = {"org_id": str(org_id), "upload_ids": [str(upload_id)]}
+    named = {"org_id": str(org_id), "upload_ids": [str(row) for row in (upload_id, *also)]}
     known = {"lang": "py", "task": UPLOAD_TASK, "id": str(uuid4()), "argsrepr": "()", "kwargsrepr": repr(named)}
     return {
         "body": encoded([[], named, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]),

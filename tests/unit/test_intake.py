@@ -3,7 +3,7 @@
 import base64
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 from uuid import UUID
@@ -32,8 +32,8 @@ ORG, OTHER, ROW, STRANGER = (UUID(int=number) for number in (1, 2, 3, 4))
 KEY = GrantKey("k", b"s" * 32)
 
 
-def grant(org_id: UUID = ORG, subject: UUID = ROW) -> str:
-    return mint(KEY, org_id=org_id, subject=subject, now_s=1000, lifetime_s=60)
+def grant(org_id: UUID = ORG, subject: UUID = ROW, also: Sequence[UUID] = ()) -> str:
+    return mint(KEY, org_id=org_id, subject=subject, also=also, now_s=1000, lifetime_s=60)
 
 
 SIGNED = grant()
@@ -93,6 +93,55 @@ def test_a_doorbell_passes_with_its_ids_and_its_grant() -> None:
     assert body(taken) == [[], {"org_id": str(ORG), "upload_ids": [str(ROW)]}, {}]
     assert (taken["headers"]["task"], taken["headers"]["id"]) == (UPLOAD_TASK, RAW["headers"]["id"])
     assert json.loads(json.dumps(taken))["headers"][GRANT_HEADER] == SIGNED
+
+
+BATCH = [UUID(int=number) for number in range(10, 20)]
+
+
+def batch(ids: Sequence[object] = BATCH, signed: Sequence[UUID] = BATCH) -> dict[str, Any]:
+    """A doorbell for ``ids`` under a grant for ``signed``."""
+    return published(
+        signed=grant(subject=signed[0], also=signed[1:]),
+        kwargs={"org_id": str(ORG), "upload_ids": [str(upload_id) for upload_id in ids]},
+    )
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_a_doorbell_of_several_passes_with_the_grant_that_names_them_all(count: int) -> None:
+    taken = take(batch(BATCH[:count], BATCH[:count]), UPLOAD_QUEUE)
+    assert body(taken)[1] == {"org_id": str(ORG), "upload_ids": [str(row) for row in BATCH[:count]]}
+    again = take(json.loads(json.dumps(taken)), UPLOAD_QUEUE)
+    assert body(again) == body(taken)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [BATCH[:1], BATCH[:9], BATCH[1:], [*BATCH[1:], BATCH[0]], [*BATCH[:9], STRANGER], [STRANGER, *BATCH[1:]]],
+    ids=["the first alone", "all but one", "all but the first", "in another order", "one exchanged", "another first"],
+)
+def test_a_grant_for_several_is_for_exactly_these(ids: list[UUID]) -> None:
+    assert refused(take(batch(ids), UPLOAD_QUEUE)).seen == "misdirected"
+
+
+def test_a_grant_for_one_is_not_for_several() -> None:
+    assert refused(take(batch(BATCH, BATCH[:1]), UPLOAD_QUEUE)).seen == "misdirected"
+
+
+def test_a_grant_for_several_uploads_is_for_no_sweep_and_no_download() -> None:
+    raw = published(SWEEP_TASK, MAINTENANCE_QUEUE, grant(subject=ORG, also=BATCH), {"org_id": str(ORG)})
+    assert refused(take(raw, MAINTENANCE_QUEUE)).seen == "misdirected"
+    named = {"org_id": str(ORG), "download_id": str(ROW)}
+    raw = published(DOWNLOAD_TASK, DOWNLOAD_QUEUE, grant(also=BATCH), named)
+    assert refused(take(raw, DOWNLOAD_QUEUE)).seen == "misdirected"
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[*BATCH, STRANGER], [ROW, ROW], [ROW, STRANGER, STRANGER], [ROW, None], [ROW, STRANGER.hex]],
+    ids=["eleven", "the first twice", "another twice", "one that is none", "one in another form"],
+)
+def test_a_list_that_no_dispatcher_writes_is_no_doorbell(ids: list[object]) -> None:
+    assert refused(take(batch(ids), UPLOAD_QUEUE)).seen == "malformed"
 
 
 def test_a_doorbell_of_a_sweep_passes_in_its_own_queue_only() -> None:

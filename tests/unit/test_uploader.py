@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from workers.batch import Batches
 from workers.drain import Drain
 from workers.intake import Refused
 from workers.upload import Uploader
@@ -61,7 +62,8 @@ def test_any_other_error_is_not_tried_again() -> None:
 
 def test_a_refused_grant_ends_the_doorbell_and_nothing_else() -> None:
     queue = Claims([psycopg.errors.InsufficientPrivilege()])
-    uploader(queue).carry_out("grant", UUID(int=1))
+    batches = Batches(MagicMock(), is_over=lambda: False)
+    assert replace(uploader(queue), batches=batches).answer("grant", [UUID(int=1), UUID(int=2)]) == ()
     assert queue.claims == 1
 
 

@@ -17,6 +17,7 @@ from workers.cli.options import DEFAULT_STATE, JsonOption, StateOption
 from workers.embedded import detached
 from workers.embedded.environment import ROLES, environment, flower_login, flower_url
 from workers.embedded.errors import EmbeddedError
+from workers.embedded.size import default_workers
 from workers.embedded.stack import WHOLE, Stack
 from workers.embedded.state import State, load
 from workers.embedded.supervisor import supervise
@@ -39,7 +40,9 @@ class Progress:
 
 def up(
     state: StateOption = DEFAULT_STATE,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Worker processes. Default: half of the cores, 2 to 8.")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Threads in each worker.")] = 8,
     renditions: Annotated[
         int, typer.Option(min=0, max=64, help="Processes that make other formats; 0: none are made.")
@@ -49,6 +52,7 @@ def up(
 ) -> None:
     """Start PostgreSQL, Valkey, S3, the dispatcher, workers and Flower on this machine. Ctrl-C drains and stops."""
     console = Console(stderr=True, quiet=json_out, highlight=False)
+    workers = workers or default_workers()
     with plainly():
         is_first = not load(state).first_ready_at
         status = console.status("starting …")

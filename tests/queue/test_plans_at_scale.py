@@ -118,7 +118,7 @@ LISTS = {
     ),
     "an organisation's downloads": (
         "SELECT id, status FROM recording_downloads ORDER BY created_at DESC LIMIT 50",
-        "recording_downloads_created_at",
+        "recording_downloads_requested_by",
     ),
 }
 
@@ -131,4 +131,6 @@ def test_a_users_list_begins_with_the_organisation_in_an_index(large: Database, 
         connection.execute("SELECT set_config('role', 'authenticated', false)")
         connection.execute("SELECT set_config('request.jwt.claims', %s, false)", (claims,))
         found = explain(connection, query, {})
-    assert [(how, used) for how, _, used in found] == [("Index Scan", index)]
+    # A bitmap of the organisation's entries in that index, too: so few pages are soon read.
+    assert {how for how, _, _ in found} <= {"Index Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
+    assert {used for _, _, used in found if used} == {index}

@@ -1,5 +1,5 @@
-"""``python -m tasks worker …`` is ``celery -A tasks worker …`` in 11 MiB less a process: Celery's command loads all that
-adds commands to it, and so the whole of Flower's web server."""
+"""``python -m tasks worker …`` is ``celery -A tasks worker …`` in 11 MiB less a process: Celery's command loads what
+adds a command to it, and so the whole of Flower's web server."""
 
 import sys
 

@@ -19,6 +19,7 @@ WITH taken AS (
 SELECT t.id, t.org_id, t.call_id, t.format, q.id, q.object_key, q.size_bytes, q.sha256
 FROM taken AS t LEFT JOIN public.recording_upload_queue AS q
   ON q.org_id = t.org_id AND q.call_id = t.call_id AND q.status = 'completed' AND q.sha256 = t.sha256
+  AND q.erased_at IS NULL
 ORDER BY q.id LIMIT 1
 """
 
@@ -39,7 +40,7 @@ INSERT INTO public.recording_renditions
     (org_id, call_id, upload_id, format, object_key, size_bytes, sha256, source_sha256)
 SELECT q.org_id, q.call_id, q.id, %(format)s, %(key)s, %(size_bytes)s, %(sha256)s, q.sha256
 FROM public.recording_upload_queue AS q
-WHERE q.id = %(upload_id)s AND q.status = 'completed' AND q.sha256 = %(source_sha256)s
+WHERE q.id = %(upload_id)s AND q.status = 'completed' AND q.sha256 = %(source_sha256)s AND q.erased_at IS NULL
 FOR SHARE OF q
 ON CONFLICT (org_id, upload_id, format) DO NOTHING RETURNING id
 """

@@ -16,7 +16,7 @@ from workers.refusals import ObjectExists, translated
 
 PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
-_GROWTH_EVERY = 1_000
+_GROWTH_EVERY = 900
 _LARGEST_PART = 5 * 1024**3
 
 _ARGUMENTS = {
@@ -33,7 +33,7 @@ def encryption_arguments(sse: str | None) -> dict[str, str]:
 
 def part_size(number: int, length: int | None) -> int:
     """Bytes of part ``number`` (from 1), so that S3's 10,000 parts always suffice: even parts where the length is
-    known, twice the size after every thousand where it is not (5 GB, 15 GB, 36 GB …)."""
+    known, twice the size after every nine hundred where it is not (5 GB, 14 GB, 33 GB …)."""
     if length is not None:
         return PART * max(1, -(-length // (PART * MOST_PARTS)))
     return min(PART << (number - 1) // _GROWTH_EVERY, _LARGEST_PART)

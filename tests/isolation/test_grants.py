@@ -30,6 +30,8 @@ TABLES = [
     "failed_recording_uploads",
     "recording_upload_metrics",
     "recording_downloads",
+    "recording_exports",
+    "recording_renditions",
     "audit_log",
 ]
 

@@ -16,12 +16,14 @@ FUNCTIONS = [
     "assign_unclaimed_call(uuid,uuid,text)",
     "discard_failed_upload(uuid,text)",
     "discard_unclaimed_call(uuid,text)",
+    "erase_recording(uuid,text)",
     "remove_integration(uuid,text,text)",
     "request_storage_sweep(uuid,text)",
     "reseal_integration(uuid,text,bytea,bytea,text)",
     "retry_failed_upload(uuid,text)",
     "revoke_recording_download(uuid,text)",
     "set_integration(uuid,text,bytea,text)",
+    "set_legal_hold(uuid,boolean,text)",
 ]
 #: Where a recording comes from or lies, who called whom, what was said, what opens a provider's door.
 SECRET = {"source_url", "object_key", "url", "recording_id", "sealed_credentials", "transcript", "from_number"}

@@ -47,6 +47,8 @@ def test_every_function_of_ours_pins_its_search_path_and_is_closed_to_the_public
             "recording_refusal_reporter",
             "recording_download_requester",
             "recording_call_receiver",
+            "recording_eraser",
+            "recording_retention_planner",
         }
         assert not definer or owner in definers, name
 

@@ -29,7 +29,7 @@ TABLE: dict[type[AttemptError], set[str]] = {
         "worker_lost",
     },
     NotReady: {"source_not_ready"},
-    ForOperator: {"source_forbidden", "credentials_missing", "store_denied"},
+    ForOperator: {"source_forbidden", "credentials_missing", "store_denied", "object_persists"},
     Final: {"source_gone", "source_blocked", "not_audio", "too_large", "empty"},
 }
 

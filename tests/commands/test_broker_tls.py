@@ -87,7 +87,7 @@ def test_a_worker_listens_and_flower_looks_over_tls(behind: Behind, shared: Data
         with Celery(set_as_current=False) as app:
             app.conf.update(Broker.parse(behind.trusted).celery_settings)
             app.config_from_object("celeryconfig")
-            until(lambda: app.control.ping(timeout=0.5), timeout_s=40)
+            until(lambda: app.control.ping(timeout=0.5))
         with flower(tmp_path, behind.trusted, FLOWER_BASIC_AUTH=LOGIN) as running:
             until(lambda: json.loads(running.ask("GET", "/api/workers?refresh=1", login=LOGIN).body))
             lengths = json.loads(running.ask("GET", "/api/queues/length", login=LOGIN).body)

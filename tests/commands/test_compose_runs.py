@@ -55,7 +55,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     dotenv = read_dotenv(make_dotenv(directory)) | tuning
     with deployed(directory, dotenv) as running, broker(running, WATCHER) as watcher:
         # The worker listens to questions, Flower to events: before that it would miss them.
-        until(lambda: watcher.pubsub_numpat() == BOTH, timeout_s=40)
+        until(lambda: watcher.pubsub_numpat() == BOTH)
         yield running
 
 
@@ -107,7 +107,7 @@ def upload(deployment: Deployment) -> Iterator[tuple[str, UUID]]:
                 row = admin.execute(STATE, (upload_id,)).fetchone()
             return row if row and row[0] in ("completed", "failed") else None
 
-        row = until(settled, timeout_s=40)
+        row = until(settled)
         assert row
         status, key, error = row
         assert (status, error) == ("completed", None)
@@ -134,7 +134,7 @@ def test_an_operator_s_sweep_puts_an_orphan_aside_and_leaves_the_recording(
         with database(deployment, "recording_ops", "RECORDINGS_OPS_PASSWORD") as operator:
             return operator.execute("SELECT swept_at FROM app.sweeps WHERE org_id = %s", (ORG,)).fetchone() != (None,)
 
-    until(swept, timeout_s=40)
+    until(swept)
     keys = (orphan, f"quarantine/{orphan}", upload[0])
     found = [send(worker, "GET", f"/recordings/{key}") for key in keys]
     assert found == [HTTPStatus.NOT_FOUND, HTTPStatus.OK, HTTPStatus.OK]

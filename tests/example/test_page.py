@@ -107,7 +107,7 @@ def test_selected_recordings_are_exported_as_one_zip_and_no_others(side: Side) -
     assert side.at("#export").text == "Export 2 selected"
     side.keep_picture("selected")
     side.at("#export").click()
-    until(lambda: list(side.folder.glob("recordings-*.zip")), timeout_s=30)
+    until(lambda: list(side.folder.glob("recordings-*.zip")))
     assert "export is ready" in side.at("#live").text
     with zipfile.ZipFile(next(side.folder.glob("recordings-*.zip"))) as archive:
         sounds = {name: archive.read(name) for name in archive.namelist() if name.endswith(".wav")}
@@ -144,7 +144,7 @@ def test_a_recording_shows_as_it_is_being_stored_without_a_reload_and_where_one_
     side.keep_picture("being-stored")
     assert not side.button(slow_call, "Play").is_enabled()
     let_go.set()
-    until(lambda: side.status(slow_call) == "Stored", timeout_s=30)
+    until(lambda: side.status(slow_call) == "Stored")
     assert side.button(slow_call, "Play").is_enabled()
     assert side.focus() == name
     assert side.at("#live").text.startswith("Stored: the call of")

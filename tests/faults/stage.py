@@ -147,7 +147,7 @@ def stage(
     with Provider() as provider, stack:
         stack.add_dispatcher()
         eyes = Eyes(stack.environment("admin")["DATABASE_URL"])
-        until(lambda: len(eyes.dispatchers()) == 2, timeout_s=30.0)
+        until(lambda: len(eyes.dispatchers()) == 2)
         eyes.close()
         with psycopg.connect(stack.environment("admin")["DATABASE_URL"]) as connection:
             rows = [

@@ -43,9 +43,9 @@ def test_a_worker_survives_its_broker_and_finishes_what_it_holds(small_stage: St
     valkey.signal(signal.SIGKILL)
     assert valkey.wait(within_s=5.0)
 
-    until(lambda: row(held)[0] == "completed", timeout_s=30.0)
+    until(lambda: row(held)[0] == "completed")
     assert row(held) == ("completed", 1, 0)
     afterwards = enqueue_one(small_stage)
-    until(lambda: row(afterwards)[0] == "completed", timeout_s=40.0)
+    until(lambda: row(afterwards)[0] == "completed")
     assert small_stage.processes("worker")["worker1"] is worker, "the same process all the time"
     eyes.close()

@@ -43,7 +43,7 @@ def test_the_other_one_leads_within_five_seconds_and_the_cap_holds(small_stage: 
         return int(rows[0][0]) if rows else 0
 
     for kill in (1, 2, 3):
-        until(lambda: settled() and len(eyes.dispatchers()) == 2, timeout_s=40.0)
+        until(lambda: settled() and len(eyes.dispatchers()) == 2)
         monkey.make(Fault(0.0, "leader_kill", 0.0, 0.0), 0.0)
         assert len(monkey.takeovers) == kill, "another one stood by"
 

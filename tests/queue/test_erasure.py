@@ -159,7 +159,7 @@ def test_an_upload_that_is_enqueued_at_this_very_moment_counts_as_running(desk: 
 
 def wait_for_lock(database: Database) -> None:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    until(lambda: database.one(waits) == 1, timeout_s=5.0)
+    until(lambda: database.one(waits) == 1)
 
 
 def test_erased_stays_erased_whoever_asks(desk: Desk, registrar: Registrar) -> None:

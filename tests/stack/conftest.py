@@ -82,7 +82,7 @@ class RunningStack:
         assert row is not None
         return row
 
-    def settled(self, upload_id: UUID, timeout_s: float = 20.0) -> dict[str, Any]:
+    def settled(self, upload_id: UUID, timeout_s: float = 60.0) -> dict[str, Any]:
         until(lambda: self.row(upload_id)["status"] in {"completed", "failed"}, timeout_s=timeout_s)
         return self.row(upload_id)
 

@@ -44,7 +44,7 @@ def test_a_zip_holds_the_very_bytes_and_says_so_and_ends_with_its_link(stack: Ru
     org_id, user_id = stack.organisation(), uuid4()
     rows = [stored(stack, org_id) for _ in range(3)]
     export_id = ask(stack, org_id, user_id, [row["call_id"] for row, _ in rows])
-    until(lambda: state(stack, org_id, user_id, export_id)[0] == "ready", timeout_s=20.0)
+    until(lambda: state(stack, org_id, user_id, export_id)[0] == "ready")
     (link,) = as_user(stack, org_id, user_id, _LINKS, export_id)
     assert link[0] == "ready"
     with closing(requests.get(link[1], timeout=10)) as answer:
@@ -101,7 +101,7 @@ def test_an_export_with_a_recording_that_is_not_what_was_stored_is_none(stack: R
         if harm == "object_differs":
             store.client.put_object(Bucket=store.bucket, Key=bad["object_key"], Body=b"RIFF0000WAVE")
     export_id = ask(stack, org_id, user_id, [good["call_id"], bad["call_id"]])
-    until(lambda: state(stack, org_id, user_id, export_id)[0] == "failed", timeout_s=20.0)
+    until(lambda: state(stack, org_id, user_id, export_id)[0] == "failed")
     assert state(stack, org_id, user_id, export_id)[3] == harm
     assert as_user(stack, org_id, user_id, _LINKS, export_id) == [("failed", None)]
     assert zips(stack, org_id) == []
@@ -130,7 +130,7 @@ def test_a_person_exports_with_their_token_and_operators_see_and_revoke(stack: R
         " UPDATE recording_downloads AS d SET expires_at = now() + interval '1 hour'"
         " FROM ready WHERE d.export_id = ready.id"
     )
-    until(lambda: stack.admin.execute(extend, (again,)).rowcount == 2, timeout_s=20.0)
+    until(lambda: stack.admin.execute(extend, (again,)).rowcount == 2)
     revoked = recordings("downloads", "revoke", str(again), "--reason", "wrong patient", **stack.roles["ops"])
     assert (revoked.returncode, revoked.stdout) == (0, f"{again}: revoked\n")
     links = stack.admin.execute("SELECT DISTINCT status, url FROM recording_downloads WHERE export_id = %s", (again,))
@@ -152,7 +152,7 @@ def test_an_export_whose_worker_is_killed_midway_is_made_by_another(stack: Runni
         " SELECT org_id, id, %s, 'complaint', 'export', %s, recording_sha256 FROM call_logs WHERE id = ANY(%s)"
     )
     stack.admin.execute(parts, (user_id, again, calls))
-    until(lambda: state(stack, org_id, user_id, again)[0] == "ready", timeout_s=20.0)
+    until(lambda: state(stack, org_id, user_id, again)[0] == "ready")
     taken = stack.admin.execute("SELECT attempt, failures FROM recording_exports WHERE id = %s", (again,)).fetchone()
     assert taken == (2, 1)
     assert zips(stack, org_id) == [f"exports/{org_id}/{again}-2.zip"]

@@ -123,7 +123,7 @@ def test_a_grant_shows_nowhere(stack: RunningStack, tmp_path: Path) -> None:
     log = tmp_path / "talkative.log"
     org = stack.organisation()
     with wiretap(stack.roles["admin"]["REDIS_URL"]) as tap, talkative(stack, log):
-        until(lambda: "ready." in log.read_text(), timeout_s=40)
+        until(lambda: "ready." in log.read_text())
         source = Throttle(10_000)
         held = stack.enqueue(org, stack.recording(400_000, source)[0])
         for _ in range(30):

@@ -17,7 +17,6 @@ from tests.waiting import until
 from workers.crew import read_crew
 from workers.demo.behaviours import slow
 from workers.demo.recordings import Recording
-from workers.doorbell import DOWNLOAD_QUEUE, MAINTENANCE_QUEUE, UPLOAD_QUEUE
 from workers.embedded.signs import answering
 from workers.enqueue import enqueue
 
@@ -42,11 +41,18 @@ def control(here: Stage) -> Iterator[Any]:
 
 
 def deafen(here: Stage, worker: str) -> None:
-    """It consumes from nothing from here on, and goes on answering."""
+    """It consumes from nothing from here on, and goes on answering. Told again until it is so: a broadcast is heard by
+    whoever listens in that instant."""
+    only = [f"{worker}@recordings"]
     with control(here) as workers:
-        for queue in (UPLOAD_QUEUE, DOWNLOAD_QUEUE, MAINTENANCE_QUEUE):
-            workers.cancel_consumer(queue, destination=[f"{worker}@recordings"], reply=True)
-        until(lambda: not any(workers.inspect([f"{worker}@recordings"]).active_queues().values()))
+
+        def is_deaf() -> bool:
+            (queues,) = (workers.inspect(only).active_queues() or {"": [None]}).values()
+            for queue in filter(None, queues):
+                workers.cancel_consumer(queue["name"], destination=only, reply=True)
+            return not queues
+
+        until(is_deaf)
     assert worker in answering(here.stack.servers.redis_url)
 
 
@@ -124,7 +130,7 @@ def test_when_every_worker_is_deaf_they_replace_themselves_and_uploads_go_on(her
         deafen(here, worker)
     uploads = enqueue_some(here, 5)
     goes_on(here, uploads)
-    until(lambda: not set(pids(here).values()) & set(before.values()), timeout_s=30)
+    until(lambda: not set(pids(here).values()) & set(before.values()))
     for worker in before:
         (said,) = deaf_events(here, worker)
         assert said["silent_s"] >= DEAF_AFTER_S

@@ -133,7 +133,7 @@ def test_a_worker_killed_midway_is_replaced_and_its_upload_finished_by_another_a
     process = holder.partition("@")[0]
     killed = stack.pid(process)
     kill(killed, signal.SIGKILL)
-    row = stack.settled(upload, timeout_s=40)
+    row = stack.settled(upload)
     assert (row["status"], row["sha256"]) == ("completed", sha256(source.bytes()))
     assert row["attempt"] == 2
     assert stack.admin.execute(
@@ -143,7 +143,7 @@ def test_a_worker_killed_midway_is_replaced_and_its_upload_finished_by_another_a
     assert stack.admin.execute(
         "SELECT error_code, resolution FROM failed_recording_uploads WHERE upload_id = %s", (upload,)
     ).fetchall() == [("worker_lost", "recovered")]
-    until(lambda: stack.pid(process) != killed, timeout_s=40)
+    until(lambda: stack.pid(process) != killed)
 
 
 def test_a_worker_told_to_stop_puts_back_what_it_holds_and_no_attempt_is_spent(stack: RunningStack) -> None:
@@ -154,13 +154,13 @@ def test_a_worker_told_to_stop_puts_back_what_it_holds_and_no_attempt_is_spent(s
     process = until(lambda: stack.row(upload)["worker"]).partition("@")[0]
     stopped = stack.pid(process)
     kill(stopped, signal.SIGTERM)
-    row = stack.settled(upload, timeout_s=40)
+    row = stack.settled(upload)
     assert (row["status"], row["failures"], row["sha256"]) == ("completed", 0, sha256(source.bytes()))
     outcomes = stack.admin.execute(
         "SELECT outcome FROM recording_upload_metrics WHERE upload_id = %s ORDER BY attempt", (upload,)
     ).fetchall()
     assert outcomes == [("interrupted",), ("completed",)]
-    until(lambda: stack.pid(process) != stopped, timeout_s=40)
+    until(lambda: stack.pid(process) != stopped)
 
 
 def test_flower_asks_for_a_login_is_read_only_and_shows_ids_only(stack: RunningStack) -> None:

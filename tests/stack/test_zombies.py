@@ -50,7 +50,7 @@ class Case:
         return row
 
     def completed(self) -> dict[str, Any]:
-        until(lambda: self.row()["status"] == "completed", timeout_s=40)
+        until(lambda: self.row()["status"] == "completed")
         return self.row()
 
     def metrics(self) -> list[tuple[Any, ...]]:
@@ -98,7 +98,7 @@ def proven(here: Stage, upload: Case, zombie: str) -> None:
     assert objects == [before["object_key"]]
     assert before["sha256"] == sha256(upload.source.bytes()).hexdigest()
     signal_process(here.processes(zombie)[zombie].pid, signal.SIGCONT)
-    until(lambda: upload.says(zombie, "lease_lost"), timeout_s=30)
+    until(lambda: upload.says(zombie, "lease_lost"))
     assert upload.row() == before
     assert upload.objects() == objects
     assert upload.metrics() == [(1, "rescheduled", "worker_lost"), (2, "completed", None)]

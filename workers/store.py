@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Self
 from uuid import UUID
 
-import boto3
 import botocore.session
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
 
 from workers.bucket import Bucket
+from workers.clients import Clients
 from workers.errors import IntegrityMismatch, StoreUnavailable
 from workers.multipart import Multipart, parts_of
 from workers.payload import Payload
@@ -66,9 +66,9 @@ class Store:
         timeout_s: float = 30.0,
         users_endpoint_url: str | None = None,
     ) -> None:
-        self.bucket, self.sse, self._users_endpoint_url = bucket, sse, users_endpoint_url
-        self._core = botocore.session.get_session()
-        self._dial = partial(
+        self.bucket, self.sse = bucket, sse
+        core = botocore.session.get_session()
+        dial = partial(
             s3_client,
             endpoint_url=endpoint_url,
             region=region,
@@ -76,9 +76,9 @@ class Store:
             connect_timeout_s=connect_timeout_s,
             timeout_s=timeout_s,
         )
-        place = Bucket.at(self.client.meta.endpoint_url, bucket, self.client.meta.region_name)
-        ca_file = get_cert_path(self._core.get_config_variable("ca_bundle") or True)
-        core, self._shelf = self._core, Shelf(places=max_connections)
+        self._clients, self._shelf = Clients(core, dial, users_endpoint_url), Shelf(places=max_connections)
+        place = self._place(endpoint_url, region)
+        ca_file = get_cert_path(core.get_config_variable("ca_bundle") or True)
         self._single = SinglePut(
             bucket=place,
             credentials=lambda: (found := core.get_credentials()) and found.get_frozen_credentials(),
@@ -89,35 +89,31 @@ class Store:
             timeout_s=timeout_s,
         )
 
-    @cached_property
+    def _place(self, endpoint_url: str | None, region: str | None) -> Bucket:
+        """Where both are said there is nothing for boto3 to find out."""
+        if endpoint_url is None or region is None:
+            meta = self.client.meta
+            endpoint_url, region = meta.endpoint_url, meta.region_name
+        return Bucket.at(endpoint_url, self.bucket, region)
+
+    @property
     def client(self) -> Any:
         """boto3's, for what is not the way of an upload (premises.py). Threads may share it."""
-        return self._dial(boto3.session.Session(botocore_session=self._core))
-
-    @cached_property
-    def _signer(self) -> Any:
-        """Signs for the address at which users reach the store, and asks it nothing."""
-        if self._users_endpoint_url is None:
-            return self.client
-        return self._dial(boto3.session.Session(botocore_session=self._core), endpoint_url=self._users_endpoint_url)
+        return self._clients.client
 
     def within(self, org_id: UUID, credentials: RefreshableCredentials | None = None) -> Self:
         """The same store, on the same connections, for one organisation's keys: any other raises ``OutsideTerritory``.
         With ``credentials`` nothing is asked with any others."""
-        bound, parts = copy(self), vars(self)
-        change: dict[str, Any] = {"territory": Territory(org_id)}
-        if credentials is None:
-            change["_signer"] = self._signer  # made once, and not for each that is bound
-        else:
+        bound = copy(self)
+        bound.territory = Territory(org_id)
+        if credentials is not None:
             core = botocore.session.get_session()
             # What boto3 knows of S3 is read from a large file: once a process.
-            core.register_component("data_loader", self._core.get_component("data_loader"))
+            core.register_component("data_loader", self._clients.core.get_component("data_loader"))
             core._credentials = credentials  # noqa: SLF001 - botocore has no other door for those that refresh
+            clients = Clients(core, self._clients.dial, self._clients.users_endpoint_url)
             single = replace(self._single, credentials=credentials.get_frozen_credentials)
-            change |= {"_core": core, "_single": single}
-            parts = {name: part for name, part in parts.items() if name not in {"client", "_signer"}}
-        vars(bound).clear()
-        vars(bound).update(parts | change)
+            vars(bound).update(_clients=clients, _single=single)
         return bound
 
     def _own(self, key: str) -> str:
@@ -193,7 +189,7 @@ class Store:
             "ResponseContentDisposition": f'attachment; filename="{filename}"',
         }
         with translated():
-            signed: str = self._signer.generate_presigned_url(
+            signed: str = self._clients.signer.generate_presigned_url(
                 "get_object", Params=parameters, ExpiresIn=int(lifetime.total_seconds())
             )
         return signed
@@ -216,7 +212,7 @@ class Store:
 
     def close(self) -> None:
         self._shelf.close()
-        self.client.close()
+        self._clients.close()
 
     def __enter__(self) -> Self:
         return self

@@ -317,3 +317,28 @@ def test_an_operator_reads_what_was_refused(shared: Database) -> None:
 def test_python_in_the_pages_is_python(path: Path) -> None:
     for text in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
         ast.parse(text)
+
+
+# What users may ask --------------------------------------------------------------------------------------------------
+
+
+def test_every_refusal_of_a_users_request_is_explained_with_its_sqlstate() -> None:
+    sql = page("schema/migrations/sql/0012_exports.sql")
+    names = {"insufficient_privilege": "42501", "invalid_parameter_value": "22023"}
+    raised = dict(re.findall(r"RAISE EXCEPTION '([a-z_]+): .*?ERRCODE = '(\w+)'", sql, re.DOTALL))
+    raised |= {code: state for state, code in re.findall(r"USING ERRCODE = '(\w+)',\s+MESSAGE = '([a-z_]+): ", sql)}
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", page("docs/downloads.md"), re.MULTILINE)
+    assert dict(rows) == {code: names.get(state, state) for code, state in raised.items() if code != "reason"}
+
+
+def test_the_requests_of_the_page_are_understood_by_the_database(shared: Database) -> None:
+    with shared.connect("authenticator") as connection:
+        claims = f'{{"sub": "{SOMEBODY}", "app_metadata": {{"org_id": "{shared.organisation()}"}}}}'
+        connection.execute(
+            "SELECT set_config('role', 'authenticated', false), set_config('request.jwt.claims', %s, false)", (claims,)
+        )
+        connection.commit()
+        for statement in snippet("docs/downloads.md", "ask").strip().split("\n"):
+            # Understood, and then: of this organisation there is nothing.
+            with pytest.raises(psycopg.Error, match=r"^(call_not_found|nothing_found): "), connection.transaction():
+                connection.execute(statement)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import lanes
 from tests.database import Database
@@ -14,6 +15,9 @@ from workers.embedded import ports
 from workers.embedded.postgres import Postgres
 
 HERE = Path(__file__).parent
+# How long an example takes says how busy the machine is.
+settings.register_profile("recordings", deadline=None)
+settings.load_profile("recordings")
 #: Asked of the catalog, which is the same behind a pooler.
 _OF_THE_CATALOG = {"test_lints.py", "test_mutants.py", "test_operators.py"}
 #: Run a second time with every login behind PgBouncer: what isolation is made of, and what workers and operators run.

@@ -1,11 +1,13 @@
 """Real servers for every test. What a test changes for others, it changes in a database of its own."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests import lanes
@@ -69,6 +71,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     asked = metafunc.definition
     if "shared" in metafunc.fixturenames and asked.path in POOLED and asked.name not in DIRECT_ONLY:
         metafunc.parametrize("shared", ["direct", "pooled"], indirect=True, scope="module")
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """What a test, or a command that it runs, makes of logging ends with it: any other file may come next here."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Law 7: whatever a URL, a provider's answer or a credential holds, no log line, failure, metric or trace does."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import repeat
 
 import pytest
@@ -30,19 +29,15 @@ TABLES = (
 
 
 @pytest.fixture
-def told(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def told(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Every log line at the finest level, and every row but for the URL's own column."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     configure_logging("DEBUG")
 
     def told() -> str:
         rows = [str(clinic.database.all(f"SELECT to_jsonb(t) - 'source_url' FROM {table} AS t")) for table in TABLES]
         return capsys.readouterr().err + "\n".join(rows)
 
-    yield told
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return told
 
 
 def attempted(clinic: Clinic, url: str, provider: str = "https") -> str:

@@ -4,11 +4,10 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 
 from workers.telemetry import configure_logging, log, redact
 
@@ -31,14 +30,11 @@ SAID = [
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    root, stream = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers[:], root.level
+def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Any]]:
+    stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     configure_logging()
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def fail(error: Exception) -> None:

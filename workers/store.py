@@ -68,6 +68,7 @@ class Store:
     ) -> None:
         self.bucket, self.sse = bucket, sse
         core = botocore.session.get_session()
+        core.get_credentials()  # now, and kept: not those that the environment has by the time of the first use
         dial = partial(
             s3_client,
             endpoint_url=endpoint_url,

@@ -1,6 +1,7 @@
 """Erasures on a real bucket and a real database: with and without versions, locked, interrupted; and nobody else's."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -171,7 +172,9 @@ class Interrupted:
 
     def within(self, org_id: UUID) -> Any:
         store = self.store.within(org_id)
-        vars(store)["client"] = Client(store.client, self)
+        clients = copy(store._clients)
+        clients._client = Client(store.client, self)
+        vars(store)["_clients"] = clients
         return store
 
 

@@ -52,8 +52,9 @@ broker_transport_options = {
     "health_check_interval": 25,
 }
 
-# Flower reads these events. They carry the arguments: ids (law 7).
+# Flower reads these events, by the dozen. They carry the arguments: ids (law 7).
 worker_send_task_events = True
+worker_consumer = "tasks.consumer:Consumer"
 task_send_sent_event = False
 
 # The process writes JSON lines by itself (workers/telemetry.py).

@@ -15,8 +15,6 @@ LEADER_LOCK = 7_263_002
 
 NOBODY = UUID(int=0)
 
-#: A few hang for a moment although a slot is free: workers take them out one by one.
-_WAITING_PER_UPLOAD = 4
 #: Doorbells of one pick that may all find a free slot.
 _AT_ONCE = 32
 
@@ -115,7 +113,8 @@ WITH RECURSIVE in_flight AS MATERIALIZED (
     FROM locked WHERE q.id = locked.id
     RETURNING q.id, q.org_id, locked.round, locked.turn, locked.place
 )
-SELECT marked.id, marked.org_id, (SELECT org_id FROM walk ORDER BY turn DESC LIMIT 1)
+SELECT marked.id, marked.org_id, (SELECT org_id FROM walk ORDER BY turn DESC LIMIT 1),
+       extract(epoch FROM clock_timestamp())::double precision
 FROM (VALUES (1)) AS always LEFT JOIN marked ON true
 ORDER BY marked.round, marked.turn, marked.place
 """
@@ -136,10 +135,12 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The rows to ring for, in order, and the organisation behind which the next pick begins."""
+    """The rows to ring for, in order; the organisation behind which the next pick begins; and the database's clock, in
+    Unix seconds (``clock_s``)."""
 
     due: Sequence[Due]
     after: UUID
+    now_s: float
 
 
 def most_together(waiting: int) -> int:
@@ -148,7 +149,7 @@ def most_together(waiting: int) -> int:
     Where some hang, every slot has one in hand already: then several in one save messages and hold nobody up, and the
     more hang, the more. Where none does, a slot may be free: one each, so that as many as can begin at once.
     """
-    return min(MOST_TOGETHER, 1 + waiting // _WAITING_PER_UPLOAD)
+    return min(MOST_TOGETHER, 1 + waiting)
 
 
 def together(due: Sequence[Due], *, waiting: int) -> list[list[Due]]:
@@ -181,8 +182,9 @@ def pick(
     """
     parameters = {"after": after, "window": window, "cap": cap, "expires": expires, "together": together}
     rows = connection.execute(_PICK, parameters).fetchall()
-    due = tuple(Due(row_id, org_id) for row_id, org_id, _ in rows if row_id is not None)
-    return Picked(due, due[-1].org_id if due else rows[0][2])
+    due = tuple(Due(row_id, org_id) for row_id, org_id, *_ in rows if row_id is not None)
+    _, _, last, now_s = rows[0]
+    return Picked(due, due[-1].org_id if due else last, now_s)
 
 
 def clock_s(connection: psycopg.Connection[Any]) -> float:

@@ -14,17 +14,16 @@ from uuid import UUID
 import psycopg
 
 from schema.pooler import refuse_transaction_pooler
-from workers.dispatch import NOBODY, Due, Picked, clock_s, lead, most_together, pick, together, unmark
+from workers.dispatch import NOBODY, Due, Picked, lead, most_together, pick, together, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.export_clock import ExportClock
 from workers.grants import GrantKey, mint
+from workers.pace import Pace, Rest
 from workers.reception import Reception
 from workers.settings import DispatcherSettings
 from workers.telemetry import log
 from workers.upkeep import Upkeep
 
-#: How soon it looks again while there is work: settled uploads make room without saying so.
-_EAGER_S = 0.02
 _STANDBY_S = 1.0
 _CHANNEL = "recording_upload_queue"
 _log = log("dispatcher")
@@ -32,12 +31,13 @@ _log = log("dispatcher")
 # The lock of a leader that is gone must go with it, and the server has to find that out by itself: by keepalives when
 # its host or network vanished (by default after two hours), by its silence when it hangs or is suspended. The pick is a
 # chain of index probes at any size, which a planner with old statistics might not believe: it would rather read and
-# sort all that an average organisation has due, and the one with a backlog is not average.
+# sort all that an average organisation has due, and the one with a backlog is not average. Planned once: there is one
+# good plan, and making it takes as long as a pick of a few rows.
 _SESSION = """
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = 10000;
 SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s';
-SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
 """
 #: Longer than a failing broker keeps the leader waiting.
 _SILENCE_S = 30.0
@@ -106,24 +106,23 @@ class Dispatcher:
         _log.info("leading", window=self.settings.dispatch_window, max_in_flight=self.settings.max_in_flight)
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
         desks = (Upkeep.of(self.settings, key), Reception(key, self.settings.grant_lifetime_s), ExportClock(key))
-        after, wait_s, has_rung = NOBODY, _EAGER_S, False
+        after, pace = NOBODY, Pace(self.settings.tick_s)
+        waiting: int | None = None
         while not self.stop.is_set():
+            picked = self._pick(connection, after, most_together(waiting or 0))
+            after, found = picked.after, len(picked.due)
+            if picked.due:
+                self._ring(connection, bell, picked, waiting, key)
             for desk in desks:
                 desk.tend(connection, bell)
+            self._rest(connection, pace.after(found, waiting=waiting or 0))
             # Asked only where there is a backlog: a burst's first doorbells are for one upload each.
-            waiting = _waiting(bell) if has_rung else 0
-            picked = self._pick(connection, after, most_together(waiting))
-            after, has_rung = picked.after, bool(picked.due)
-            if picked.due:
-                wait_s = _EAGER_S
-                self._ring(connection, bell, together(picked.due, waiting=waiting), key)
-            elif list(connection.notifies(timeout=wait_s, stop_after=1)):
-                wait_s = _EAGER_S
-                continue
-            else:
-                wait_s = min(self.settings.tick_s, wait_s * 2)
-                continue
-            self.stop.wait(_EAGER_S)
+            waiting = _waiting(bell) if found > 1 else None
+
+    def _rest(self, connection: psycopg.Connection[Any], rest: Rest) -> None:
+        self.stop.wait(rest.deaf_s)
+        if rest.listen_s:
+            list(connection.notifies(timeout=rest.listen_s, stop_after=1))
 
     def _pick(self, connection: psycopg.Connection[Any], after: UUID, together: int) -> Picked:
         return pick(
@@ -136,31 +135,31 @@ class Dispatcher:
         )
 
     def _ring(
-        self, connection: psycopg.Connection[Any], bell: Bell, rings: Sequence[Sequence[Due]], key: GrantKey
+        self, connection: psycopg.Connection[Any], bell: Bell, picked: Picked, waiting: int | None, key: GrantKey
     ) -> None:
-        now_s, lifetime_s = clock_s(connection), self.settings.grant_lifetime_s
-        doorbells = []
-        for ring in rings:
-            org_id, (first, *also) = ring[0].org_id, [row.id for row in ring]
-            grant = mint(key, org_id=org_id, subject=first, also=also, now_s=now_s, lifetime_s=lifetime_s)
-            doorbells.append(Doorbell(org_id, (first, *also), grant))
-        due = [row for ring in rings for row in ring]
+        doorbells = [self._doorbell(ring, picked.now_s, key) for ring in together(picked.due, waiting=waiting or 0)]
         try:
-            forgotten = bell.ring(doorbells, most=self.settings.dispatch_window)
+            forgotten = bell.ring(doorbells, most=self.settings.dispatch_window, waiting=waiting)
         except BrokerLostError as error:
             # Rows whose doorbell did go out may be rung for twice: the claim lets one in.
-            _log.warning("broker_lost", rows=len(due), error=str(error))
-            unmark(connection, due)
+            _log.warning("broker_lost", rows=len(picked.due), error=str(error))
+            unmark(connection, picked.due)
             self.stop.wait(self.settings.tick_s)
             return
         if forgotten:
             _log.warning("doorbells_unheard", forgotten=forgotten)
-        organisations = len({row.org_id for row in due})
-        _log.info("dispatched", rows=len(due), doorbells=len(doorbells), organisations=organisations)
+        organisations = len({row.org_id for row in picked.due})
+        _log.info("dispatched", rows=len(picked.due), doorbells=len(doorbells), organisations=organisations)
+
+    def _doorbell(self, ring: Sequence[Due], now_s: float, key: GrantKey) -> Doorbell:
+        org_id, (first, *also) = ring[0].org_id, [row.id for row in ring]
+        lifetime_s = self.settings.grant_lifetime_s
+        grant = mint(key, org_id=org_id, subject=first, also=also, now_s=now_s, lifetime_s=lifetime_s)
+        return Doorbell(org_id, (first, *also), grant)
 
 
-def _waiting(bell: Bell) -> int:
+def _waiting(bell: Bell) -> int | None:
     try:
         return bell.waiting()
     except BrokerLostError:
-        return 0  # it will be met, and said, when there is something to ring for
+        return None  # it will be met, and said, when there is something to ring for

@@ -13,6 +13,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from workers.broker import Broker
+from workers.channel import keep_clients
 
 UPLOAD_TASK = "recordings.upload"
 UPLOAD_QUEUE = "upload"
@@ -57,6 +58,7 @@ class Bell:
     """A connection to the broker, kept by the dispatcher."""
 
     def __init__(self, redis_url: str) -> None:
+        keep_clients()
         self._app = Celery("recordings-dispatcher", set_as_current=False)
         self._app.config_from_object("celeryconfig")
         self._app.conf.update(Broker.parse(redis_url).celery_settings)
@@ -69,15 +71,16 @@ class Bell:
         except (KombuError, RedisError, OSError) as error:
             raise BrokerLostError(type(error).__name__) from error
 
-    def ring(self, doorbells: Sequence[Doorbell], *, most: int) -> int:
+    def ring(self, doorbells: Sequence[Doorbell], *, most: int, waiting: int | None = None) -> int:
         """Publish all of them in one round trip, and return how many older ones were thrown away for it.
+        ``waiting`` is what hung there a moment ago, where it was asked already.
 
         A doorbell is stale when its mark on the row has run out, which the claim finds by the database's clock: none of
         a host's is asked. But it lies in the broker until a worker takes it out. With no worker there, every mark that
         runs out adds another: more than ``most`` that wait are all thrown away first.
         Raises ``BrokerLostError``: some may have gone out then.
         """
-        with self._together(UPLOAD_QUEUE, most) as (producer, forgotten):
+        with self._together(UPLOAD_QUEUE, most, waiting) as (producer, forgotten):
             for doorbell in doorbells:
                 ids = [str(upload_id) for upload_id in doorbell.upload_ids]
                 kwargs = {"org_id": str(doorbell.org_id), "upload_ids": ids}
@@ -128,10 +131,11 @@ class Bell:
         return forgotten
 
     @contextmanager
-    def _together(self, queue: str, most: int) -> Iterator[tuple[Producer, int]]:
+    def _together(self, queue: str, most: int, waiting: int | None = None) -> Iterator[tuple[Producer, int]]:
         try:
             with self._app.producer_or_acquire() as producer:
-                forgotten = _forget_unheard(producer, queue, most)
+                waiting = _waiting(producer, queue) if waiting is None else waiting
+                forgotten = _forget(producer, queue) if waiting > most else 0
                 with producer.batch():
                     yield producer, forgotten
         except (KombuError, RedisError, OSError) as error:
@@ -141,9 +145,9 @@ class Bell:
         self._app.close()
 
 
-def _forget_unheard(producer: Producer, queue: str, most: int) -> int:
+def _forget(producer: Producer, queue: str) -> int:
     channel: Any = producer.channel
-    return int(channel.queue_purge(queue=queue)) if _waiting(producer, queue) > most else 0
+    return int(channel.queue_purge(queue=queue))
 
 
 def _waiting(producer: Producer, queue: str) -> int:

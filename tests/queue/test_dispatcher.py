@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 import signal
 import threading
@@ -55,8 +56,8 @@ class Broker:
 
     def rung(self) -> list[UUID]:
         """The uploads whose doorbells wait, the oldest first."""
-        kwargs = [headers["kwargsrepr"] for headers in self.headers()]
-        return [UUID(text.split("upload_ids': ['")[1][:36]) for text in kwargs]
+        said = [headers["kwargsrepr"].split("upload_ids")[1] for headers in self.headers()]
+        return [UUID(upload_id) for text in said for upload_id in re.findall(r"'([0-9a-f-]{36})'", text)]
 
     def headers(self) -> list[dict[str, Any]]:
         with self.client() as client:
@@ -162,7 +163,8 @@ def test_a_backlog_is_rung_for_several_at_a_time_and_a_worker_takes_each_doorbel
     org_id = database.organisation()
     uploads = {database.enqueue(org_id).upload_id for _ in range(80)}
     start(RECORDINGS_MAX_IN_FLIGHT="80")
-    until(broker.rung)
+    # They come in one after the other.
+    until(lambda: uploads <= set(broker.rung()))
     with broker.client() as client:
         messages = [json.loads(text) for text in client.lrange("rec:upload", 0, -1)]
     taken = [take(message, UPLOAD_QUEUE) for message in reversed(messages)]

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from workers.telemetry import log
 
 #: How long one upload may keep the others of its doorbell waiting.
-PATIENCE_S = 0.5
+PATIENCE_S = 1.0
 _LOOK_EVERY_S = 0.1
 
 #: Takes the marks off these rows, under this grant.

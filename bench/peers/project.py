@@ -61,7 +61,7 @@ class Crew:
 def crew(ground: Ground, *, sink: str, slots: tuple[int, int]) -> Iterator[dict[str, Process]]:
     """Running and answering; stopped in their order."""
     state, (processes, threads) = ground.stack.state, slots
-    programs = [children.dispatcher(state)]
+    programs = [children.dispatcher(state, slots=processes * threads)]
     programs += [children.worker(state, number + 1, concurrency=threads) for number in range(processes)]
     with ExitStack() as stack:
         running = {}

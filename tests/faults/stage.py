@@ -69,7 +69,7 @@ class ChaosStack(Stack):
         return database_url.replace(f":{self.state.ports['postgres']}/", f":{self.database_proxy.port}/")
 
     def add_dispatcher(self) -> None:
-        made = children.dispatcher(self.state)
+        made = children.dispatcher(self.state, slots=self.slots)
         program = replace(made, name=SECOND, log=made.log.with_name(f"{SECOND}.log"))
         self.children[SECOND] = Child.start(self.tuned(program))
         self.remember(SECOND)

@@ -12,6 +12,7 @@ import workers
 from workers.doorbell import RENDITION_QUEUE
 from workers.embedded.environment import environment, flower, tuning
 from workers.embedded.process import Process, Program, basics, spawn
+from workers.embedded.size import in_flight
 from workers.embedded.state import State
 
 ROOM = Path(workers.__file__).parents[1]
@@ -68,8 +69,11 @@ def program(name: str, *argv: str, settings: Mapping[str, str], logs: Path, stop
     )
 
 
-def dispatcher(state: State) -> Program:
-    settings = environment(state, "dispatcher")
+def dispatcher(state: State, *, slots: int) -> Program:
+    """For workers of so many threads in all; what the caller's environment says of it comes first."""
+    window, share = in_flight(slots)
+    sized = {"RECORDINGS_DISPATCH_WINDOW": str(window), "RECORDINGS_MAX_IN_FLIGHT": str(share)}
+    settings = sized | tuning() | environment(state, "dispatcher")
     return program("dispatcher", "-m", "workers.cli", "dispatcher", settings=settings, logs=state.directory / "logs")
 
 

@@ -55,6 +55,10 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def slots(self) -> int:
+        return self.workers * self.concurrency
+
     def environment(self, role: str) -> dict[str, str]:
         return environment.environment(self.state, role)
 
@@ -72,7 +76,7 @@ class Stack:
         self.servers.tell("schema")
 
     def programs(self) -> Iterator[Program]:
-        yield children.dispatcher(self.state)
+        yield children.dispatcher(self.state, slots=self.slots)
         for number in range(1, self.workers + 1):
             yield children.worker(self.state, number, concurrency=self.concurrency)
         if self.renditions:
@@ -115,7 +119,7 @@ class Stack:
             self.restart(name)
         if rekey.take(self.state):
             dispatcher = self.children["dispatcher"]
-            dispatcher.program = children.dispatcher(self.state)
+            dispatcher.program = children.dispatcher(self.state, slots=self.slots)
             dispatcher.process.ask()
         risen = [name for name, child in self.children.items() if child.tend(time.monotonic())]
         for name in risen:

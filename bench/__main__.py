@@ -1,6 +1,7 @@
 """python -m bench [PART…] [--quick] [--rounds N] [--only WORD] [--json FILE] [--picture FILE] [--page FILE]
 
-Parts: compare, stream, claims, dispatch, memory; all of them if none is named. Growth and soak are their own programs.
+Parts: compare, stream, claims, dispatch, memory, export; all of them if none is named. Growth and soak are programs of
+their own.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from bench.bars import verdicts
 from bench.claims import claims
 from bench.compare import compare
 from bench.dispatching import dispatching
+from bench.export import export
 from bench.ground import Ground, ground
 from bench.machine import in_words, machine
 from bench.memory import memory
@@ -30,6 +32,7 @@ PARTS: dict[str, Part] = {
     "claims": claims,
     "dispatch": dispatching,
     "memory": memory,
+    "export": export,
 }
 
 

@@ -78,6 +78,12 @@ def peak_mb(pid: int) -> float | None:
     return None
 
 
+def forget_peak(pid: int) -> None:
+    """From now on the peak is counted anew, where the system lets us: the kernel's "5" (proc_pid_clear_refs(5))."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def pss_mb(pid: int) -> float:
     """Its own pages, and its share of those that it shares; 0 where nobody says."""
     with suppress(OSError):

@@ -27,13 +27,18 @@ class S3Server:
         self.process.stop()
         self.process = wait_ready([self.seaweedfs])["seaweedfs"]
 
-    def store(self, **changes: str) -> Store:
+    def store(self, *, users_endpoint_url: str | None = None, **changes: str) -> Store:
         """A store of this server, as this worker or another."""
         access = replace(self.access, **changes)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ACCESS_KEY_ID", access.access_key_id)
             patch.setenv("AWS_SECRET_ACCESS_KEY", access.secret_access_key)
-            return Store(bucket=access.bucket, endpoint_url=access.endpoint_url, region=access.region)
+            return Store(
+                bucket=access.bucket,
+                endpoint_url=access.endpoint_url,
+                region=access.region,
+                users_endpoint_url=users_endpoint_url,
+            )
 
 
 def gone(store: Store, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 from itertools import repeat
 
@@ -134,6 +135,14 @@ def test_the_store_serves_the_content_type_and_no_coding(store: Store, key: str)
     found = store.client.head_object(Bucket=store.bucket, Key=key)
     assert found["ContentType"] == "audio/mpeg"
     assert "ContentEncoding" not in found
+
+
+def test_a_link_leads_to_where_users_reach_the_store_whoever_asked_it_before(s3_server: S3Server, key: str) -> None:
+    with s3_server.store(users_endpoint_url="https://recordings.example") as store:
+        store.put(key, "audio/wav", payload(b"x" * 100))
+        assert store.head(key) is not None
+        link = store.link(key, content_type="audio/wav", filename="r.wav", lifetime=timedelta(seconds=60))
+    assert link.startswith(f"https://recordings.example/{store.bucket}/{key}?")
 
 
 def test_a_worker_may_check_its_bucket(store: Store) -> None:

@@ -20,9 +20,10 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import get_cert_path
 
 from workers.bucket import Bucket
+from workers.catalogue import catalogue
 from workers.clients import Clients
 from workers.errors import IntegrityMismatch, StoreUnavailable
-from workers.multipart import Multipart, parts_of
+from workers.multipart import PART, Multipart, parts_of
 from workers.payload import Payload
 from workers.put import SinglePut
 from workers.refusals import ObjectExists, translated
@@ -68,6 +69,7 @@ class Store:
     ) -> None:
         self.bucket, self.sse = bucket, sse
         core = botocore.session.get_session()
+        core.register_component("data_loader", catalogue())
         core.get_credentials()  # now, and kept: not those that the environment has by the time of the first use
         dial = partial(
             s3_client,

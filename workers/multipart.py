@@ -39,7 +39,7 @@ def part_size(number: int, length: int | None) -> int:
     return min(PART << (number - 1) // _GROWTH_EVERY, _LARGEST_PART)
 
 
-def parts_of(payload: Payload) -> Iterator[bytearray | memoryview]:
+def parts_of(payload: Payload) -> Iterator[bytearray]:
     """The payload cut into parts, in two buffers by turns: a part is valid until the next but one is asked for."""
     buffers, number = [bytearray(), bytearray()], 1
     carry = memoryview(b"")
@@ -48,10 +48,12 @@ def parts_of(payload: Payload) -> Iterator[bytearray | memoryview]:
         if len(buffers[number % 2]) != size:
             buffers[number % 2] = bytearray(size)
         buffer = buffers[number % 2]
-        filled, carry = _fill(memoryview(buffer), carry, payload)
+        with memoryview(buffer) as into:
+            filled, carry = _fill(into, carry, payload)
         if filled < size:
             if filled or number == 1:
-                yield memoryview(buffer)[:filled]
+                del buffer[filled:]  # in place: boto3 takes no view, and a copy would be a third part in memory
+                yield buffer
             return
         yield buffer
         number += 1
@@ -80,7 +82,7 @@ class Multipart:
     bucket: str
     sse: str | None
 
-    def put(self, key: str, content_type: str, parts: Iterator[bytearray | memoryview]) -> None:
+    def put(self, key: str, content_type: str, parts: Iterator[bytearray]) -> None:
         """Create the object from ``parts``, or nothing: aborted on any error, an interrupt included. Raises
         ObjectExists, and errors.* of store and payload."""
         with translated():
@@ -99,7 +101,7 @@ class Multipart:
                 self.client.abort_multipart_upload(**upload)
             raise
 
-    def _send(self, upload: Part, parts: Iterator[bytearray | memoryview]) -> list[Part]:
+    def _send(self, upload: Part, parts: Iterator[bytearray]) -> list[Part]:
         done: list[Part] = []
         with ThreadPoolExecutor(1, thread_name_prefix="part") as pool:  # leaving waits for the part that is under way
             under_way: Future[Part] | None = None
@@ -111,11 +113,10 @@ class Multipart:
                 done.append(under_way.result())
         return done
 
-    def _send_part(self, upload: Part, number: int, part: bytearray | memoryview) -> Part:
+    def _send_part(self, upload: Part, number: int, part: bytearray) -> Part:
         checksum = b64encode(sha256(part).digest()).decode()
-        body = part if isinstance(part, bytearray) else bytes(part)
         with translated():
-            answer = self.client.upload_part(**upload, PartNumber=number, Body=body, ChecksumSHA256=checksum)
+            answer = self.client.upload_part(**upload, PartNumber=number, Body=part, ChecksumSHA256=checksum)
         if answer.get("ChecksumSHA256") != checksum:
             raise IntegrityMismatch("The object store did not confirm a part's checksum.")
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}

@@ -139,8 +139,8 @@ class Store:
             return self._single.put(key, content_type, payload)
         parts = parts_of(payload)
         first = next(parts)
-        if isinstance(first, memoryview):  # the only part, and short: its length is known now
-            return self._single.put(key, content_type, Payload(iter((first,)), length=len(first)))
+        if len(first) < PART:  # the only part: its length is known now
+            return self._single.put(key, content_type, Payload(iter((memoryview(first),)), length=len(first)))
         Multipart(self.client, self.bucket, self.sse).put(key, content_type, chain((first,), parts))
         return True
 

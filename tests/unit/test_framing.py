@@ -71,6 +71,14 @@ def test_parts_are_the_payload_in_order(data: bytes, places: list[int]) -> None:
     assert parts
 
 
+def test_every_part_is_a_buffer_that_boto3_sends_as_it_is_the_last_one_too() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multipart, "PART", 16)
+        parts = list(parts_of(Payload(cut(bytes(40), []))))[1:]
+    assert [len(part) for part in parts] == [16, 8]
+    assert {type(part) for part in parts} == {bytearray}
+
+
 def test_ten_thousand_parts_are_always_enough() -> None:
     for length in (1, PART * MOST_PARTS, PART * MOST_PARTS + 1, 5 * 1024**4):
         assert part_size(1, length) * MOST_PARTS >= length

@@ -4,13 +4,14 @@ A library below us may put a URL into an exception's text, so whatever looks lik
 grant as ``[token]``.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
-
-import structlog
 
 # A URL; what urllib3 says instead ("url: /path?signature"); a JWT, which task grants are, also one that was cut short.
 _SECRET = re.compile(
@@ -36,43 +37,61 @@ def _redacted(value: Any) -> Any:
     return redact(str(value))
 
 
-def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for name, value in event.items():
-        # structlog's own, which leave the event before it is written.
-        if name not in {"_record", "_from_structlog"}:
-            event[name] = _redacted(value)
-    return event
+#: What the library puts on every record; the rest is the caller's.
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields"}
+
+
+class _Line(logging.Formatter):
+    """Our events and the lines of the libraries below us, in one form."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        event |= getattr(record, "fields", {})
+        event["event"], event["level"] = record.getMessage(), record.levelname.lower()
+        event["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(_redacted(event))
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Writes to the standard library's logger of this name, so whoever runs us may send the lines elsewhere."""
+
+    to: logging.Logger
+    bound: Mapping[str, Any] = field(default_factory=dict)
+
+    def bind(self, **fields: Any) -> "Log":
+        """One that says these with every event."""
+        return Log(self.to, {**self.bound, **fields})
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """The error that is being handled goes with it, redacted as the rest."""
+        self._write(logging.ERROR, event, fields, is_failure=True)
+
+    def _write(self, level: int, event: str, fields: dict[str, Any], *, is_failure: bool = False) -> None:
+        if self.to.isEnabledFor(level):
+            self.to.log(level, event, exc_info=is_failure, extra={"fields": {**self.bound, **fields}})
 
 
 def configure_logging(level: str = "INFO") -> None:
-    """Send our events, and those of the libraries below us, to standard error in one form."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redact_event,  # the last that either kind of line meets before it is written; twice would cost a third more
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+    """Send our events, and those of the libraries below us, to standard error: a JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
+    handler.setFormatter(_Line())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
 
 
-def log(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger for ``log("worker").info("upload_completed", upload_id=…)``."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
-    return logger
+def log(name: str) -> Log:
+    """For ``log("worker").info("upload_completed", upload_id=…)``."""
+    return Log(logging.getLogger(name))

@@ -9,7 +9,6 @@ from typing import TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
-from structlog.stdlib import BoundLogger
 
 from workers.batch import Batches
 from workers.circuit import Circuit
@@ -25,7 +24,7 @@ from workers.refused import Refusals
 from workers.retry import Decision, RetryPolicy, decide
 from workers.sources import Fetcher, resolve
 from workers.stores import Storage
-from workers.telemetry import log
+from workers.telemetry import Log, log
 from workers.uploads import Copied, Upload
 
 T = TypeVar("T")
@@ -131,7 +130,7 @@ class _Attempt:
         return True
 
     @property
-    def log(self) -> BoundLogger:
+    def log(self) -> Log:
         return log("worker").bind(
             upload_id=str(self.upload.id), org_id=str(self.upload.org_id), attempt=self.upload.attempt
         )

@@ -6,7 +6,7 @@ is said at once, in one message, each by the name of its variable.
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -16,10 +16,7 @@ from workers.broker import Broker
 from workers.credentials import SealKey, parse_seal_keys
 from workers.flower import login
 from workers.grants import GrantKey
-from workers.jwks import Address
-from workers.signing_keys import SharedSecret
 
-S = TypeVar("S", bound="Settings")
 _MIB = 1024 * 1024
 
 
@@ -47,9 +44,10 @@ def _checked(check: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(checked)
 
 
-def _seal_keys(value: SecretStr) -> SecretStr:
-    parse_seal_keys(value.get_secret_value())
-    return value
+def _shared_secret(text: str) -> None:
+    from workers.signing_keys import SharedSecret  # noqa: PLC0415 - PyJWT, and so cryptography: 10 MB
+
+    SharedSecret.parse(text)
 
 
 def _networks(value: object) -> object:
@@ -63,7 +61,7 @@ def _networks(value: object) -> object:
 
 
 DatabaseUrl = Annotated[SecretStr, _scheme("postgresql", "postgres", "postgresql+psycopg")]
-SealKeyText = Annotated[SecretStr, AfterValidator(_seal_keys)]
+SealKeyText = Annotated[SecretStr, _checked(parse_seal_keys)]
 Network = IPv4Network | IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 
@@ -281,9 +279,7 @@ class FlowerSettings(BrokerSettings):
 class TokenSettings(Settings):
     """Whoever serves users: by whom their tokens must be signed, and for whom."""
 
-    jwt_secret: Annotated[SecretStr, _checked(SharedSecret.parse)] | None = _variable(
-        "RECORDINGS_JWT_SECRET", default=None
-    )
+    jwt_secret: Annotated[SecretStr, _checked(_shared_secret)] | None = _variable("RECORDINGS_JWT_SECRET", default=None)
     # After the secret, beside which it is judged.
     jwks_url: str | None = _variable("RECORDINGS_JWKS_URL", default=None, validate_default=True)
     jwt_audience: str = _variable("RECORDINGS_JWT_AUDIENCE", default="authenticated")
@@ -296,5 +292,7 @@ class TokenSettings(Settings):
         if "jwt_secret" in info.data and (value is None) is (info.data["jwt_secret"] is None):
             raise ValueError("set this or RECORDINGS_JWT_SECRET, exactly one of the two")
         if value is not None:
+            from workers.jwks import Address  # noqa: PLC0415 - as above
+
             Address.parse(value)
         return value

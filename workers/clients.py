@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
-import boto3
-
 
 @dataclass(slots=True)
 class Clients:
@@ -41,6 +39,8 @@ class Clients:
             return self._signer
 
     def _dialled(self, **where: str) -> Any:
+        import boto3  # noqa: PLC0415 - 2 MB of its own, which most processes never need
+
         # One session for both: a second would add its methods to the same core's clients again, which boto3 refuses.
         if self._session is None:
             self._session = boto3.session.Session(botocore_session=self.core)

@@ -31,13 +31,12 @@ _log = log("dispatcher")
 # The lock of a leader that is gone must go with it, and the server has to find that out by itself: by keepalives when
 # its host or network vanished (by default after two hours), by its silence when it hangs or is suspended. The pick is a
 # chain of index probes at any size, which a planner with old statistics might not believe: it would rather read and
-# sort all that an average organisation has due, and the one with a backlog is not average. Planned once: there is one
-# good plan, and making it takes as long as a pick of a few rows.
+# sort all that an average organisation has due, and the one with a backlog is not average.
 _SESSION = """
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = 10000;
 SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s';
-SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
 """
 #: Longer than a failing broker keeps the leader waiting.
 _SILENCE_S = 30.0

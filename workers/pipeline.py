@@ -3,7 +3,6 @@
 from datetime import timedelta
 from random import SystemRandom
 
-import boto3
 from sqlalchemy import Engine, create_engine
 
 from schema.pooler import suited_to_poolers
@@ -75,6 +74,8 @@ def _store(settings: WorkerSettings, slots: int) -> Storage:
     )
     if settings.s3_role_arn is None:
         return store
+    import boto3  # noqa: PLC0415 - 2 MB, where it is for nothing else
+
     sts = sts_client(boto3.session.Session(), region=settings.region, timeout_s=min(30.0, patience_s))
     return RoleStores(store, Role(sts, settings.s3_role_arn, settings.bucket, settings.sse))
 

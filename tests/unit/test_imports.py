@@ -4,13 +4,25 @@ import subprocess
 import sys
 
 #: Megabytes each, with what they bring along. A library that is new here may bring one of them back.
-HEAVY = {"alembic", "av", "flower", "rich", "structlog", "tornado", "typer"}
+HEAVY = {
+    "alembic",
+    "av",
+    "boto3",
+    "cryptography.hazmat",
+    "flower",
+    "jwt",
+    "rich",
+    "s3transfer",
+    "structlog",
+    "tornado",
+    "typer",
+}
 _LOAD = """
 import sys
 from celery.bin.worker import worker
 from tasks.app import app
 app.loader.import_default_modules()
-print(*{name.partition(".")[0] for name in sys.modules})
+print(*sys.modules)
 """
 
 

@@ -22,7 +22,7 @@ BENCH := .venv-bench
 RESULTS := .bench
 
 .PHONY: help install demo example test chaos mutants lint types requirements schema clean \
-  bench bench-quick bench-growth bench-compare bench-stream bench-claims bench-dispatch bench-memory soak
+  bench bench-quick bench-growth bench-compare bench-stream bench-claims bench-dispatch bench-memory bench-export soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ $(BENCH)/.installed: requirements-bench.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-bench: $(BENCH)/.installed ## This system beside its peers, under 25 minutes; also bench-compare, -stream, -claims, -dispatch, -memory
+bench: $(BENCH)/.installed ## This system beside its peers, under 25 minutes; also bench-compare, -stream, -claims, -dispatch, -memory, -export
 	@$(BENCH)/bin/python -m bench --rounds $(ROUNDS) --json $(RESULTS)/bench.json --picture docs/images/bench.svg --page docs/performance.md
 
 bench-quick: $(BENCH)/.installed ## The same with few uploads and one round: does it run?
@@ -74,7 +74,7 @@ bench-quick: $(BENCH)/.installed ## The same with few uploads and one round: doe
 bench-growth: $(BENCH)/.installed ## How costs grow with rows and organisations (ROWS=10000,1000000,10000000 ORGS=1,100,10000)
 	@$(BENCH)/bin/python -m bench.growth --rows $(ROWS) --orgs $(ORGS) --json $(RESULTS)/growth.json --picture docs/images/growth.svg --page docs/performance.md
 
-bench-compare bench-stream bench-claims bench-dispatch bench-memory: bench-%: $(BENCH)/.installed
+bench-compare bench-stream bench-claims bench-dispatch bench-memory bench-export: bench-%: $(BENCH)/.installed
 	@$(BENCH)/bin/python -m bench $* --rounds $(ROUNDS) --json $(RESULTS)/$*.json
 
 soak: $(BENCH)/.installed ## 100,000 uploads by the same processes: memory without growth (COUNT=100000)

@@ -185,8 +185,8 @@ def pick(
     turn is for ``together`` rows, which one doorbell may carry.
     """
     parameters = {"after": after, "window": window, "cap": cap, "expires": expires, "together": together}
-    # Three round trips and not one: psycopg ends a pipeline with a Flush, after which PostgreSQL does not count a session
-    # as idle any more, and a leader that hangs would keep the lead.
+    # Three round trips and not one: psycopg ends a pipeline with a Flush, after which PostgreSQL does not count the
+    # session as idle any more, and a leader that hangs would keep the lead.
     connection.execute(_PLANNED_ONCE)
     rows = connection.execute(_PICK, parameters).fetchall()
     connection.execute(_AS_BEFORE)

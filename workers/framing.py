@@ -10,10 +10,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 
 from workers.payload import Payload
+from workers.wire import Buffer
 
 CHUNK = 1024 * 1024
 TRAILER = "x-amz-checksum-sha256"
-_EMPTY = memoryview(b"")
 
 
 def framed_length(length: int) -> int:
@@ -23,23 +23,30 @@ def framed_length(length: int) -> int:
     return chunks + len(_end(bytes(32)))
 
 
-def frames(buffers: Iterable[memoryview], payload: Payload) -> Iterator[tuple[bytes, memoryview]]:
-    """Pairs to be sent in turn: a little framing, then data as it lies in the buffer, uncopied. The payload's length
-    must be known."""
+def frames(buffers: Iterable[memoryview], payload: Payload) -> Iterator[list[Buffer]]:
+    """For each buffer what is to be sent, in one go and in turn: a little framing, then data as it lies in the buffer,
+    uncopied. The end is sent with the last of the data, and nothing is asked for after it. The payload's length must be
+    known."""
     left_in_body, left_in_chunk = payload.length or 0, 0
     framing = b""
     for buffer in buffers:
         rest = buffer
+        parts: list[Buffer] = []
         while rest:
             if not left_in_chunk:
                 left_in_chunk = min(CHUNK, left_in_body)
                 framing += b"%X\r\n" % left_in_chunk
             data, rest = rest[:left_in_chunk], rest[left_in_chunk:]
-            yield framing, data
+            parts += [framing, data]
             left_in_chunk -= len(data)
             left_in_body -= len(data)
             framing = b"" if left_in_chunk else b"\r\n"
-    yield framing + _end(payload.digest()), _EMPTY
+        if not left_in_body:
+            yield [*parts, framing + _end(payload.digest())]
+            return
+        if parts:
+            yield parts
+    yield [_end(payload.digest())]
 
 
 def _framed_chunk(size: int) -> int:

@@ -12,8 +12,10 @@ from itertools import chain
 from typing import Any
 
 from workers.bucket import Bucket
+from workers.chunks import Chunks
 from workers.errors import IntegrityMismatch, StoreDenied, StoreUnavailable
 from workers.framing import TRAILER, framed_length, frames
+from workers.head import Head
 from workers.payload import Payload
 from workers.refusals import error_code, refusal
 from workers.wire import Shelf, Wire
@@ -129,13 +131,12 @@ class SinglePut:
     def _send(self, wire: Wire, send: _Send) -> bool:
         """False if the store answered, or closed, before it had everything."""
         head = send.head
-        for framing, data in frames(send.buffers(), send.payload):
+        for parts in frames(send.buffers(), send.payload):
             # On TLS, "readable" may only be a session ticket: there the answer is met when sending fails.
             if not head and not wire.is_tls and wire.is_readable():
                 return False
             try:
-                wire.send(head + framing)
-                wire.send(data)
+                wire.send(head + parts[0], *parts[1:])
             except TimeoutError as error:
                 raise StoreUnavailable("The object store stopped reading.") from error
             except OSError:
@@ -159,14 +160,25 @@ class SinglePut:
 def _read(wire: Wire, within_s: float) -> tuple[Answer, bool]:
     """The answer, and whether the connection may serve again."""
     try:
-        response = wire.response("PUT", within_s=within_s)
-        body = response.read(_LONGEST_ERROR)
+        head = wire.answer(within_s=within_s)
+        body, is_whole = _body(wire, head)
     except TimeoutError as error:
         raise StoreUnavailable("The object store did not answer in time.") from error
     except (OSError, HTTPException, ValueError) as error:
         raise _Broken from error
-    answer = Answer(response.status, error_code(body), response.headers.get(TRAILER))
-    return answer, response.isclosed() and not response.will_close
+    return Answer(head.status, error_code(body), head.get(TRAILER)), is_whole and not head.closes and wire.is_drained
+
+
+def _body(wire: Wire, head: Head) -> tuple[bytes, bool]:
+    """What the store says, up to the longest that is worth hearing, and whether that is all."""
+    if not head.is_chunked:
+        length = head.length
+        body = wire.reader.read(_LONGEST_ERROR if length is None else min(length, _LONGEST_ERROR))
+        return body, len(body) == length
+    chunks, view, filled = Chunks(wire.reader), memoryview(bytearray(_LONGEST_ERROR)), 0
+    while count := chunks.readinto(view[filled:]):
+        filled += count
+    return bytes(view[:filled]), chunks.is_over
 
 
 def encryption_headers(sse: str | None) -> dict[str, str]:

@@ -1,26 +1,30 @@
 """One kept-alive HTTP/1.1 connection, and a shelf for those that are idle: what both ends of the copy run on.
 
 Below urllib3 on purpose: reading straight into the copy's own buffer halves the CPU of a small recording, and whoever
-owns the socket can say which address it may be connected to. Headers are parsed by http.client. Nothing here retries,
-redirects, decodes or reads the environment.
+owns the socket can say which address it may be connected to. Nothing here retries, redirects, decodes or reads the
+environment.
 """
 
 import io
 import select
 import socket
 import ssl
+import struct
 from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from threading import Lock
 from time import monotonic
-from typing import Self, cast
+from typing import Self
+
+from workers.head import Head
 
 Buffer = bytes | bytearray | memoryview
 HEAD = 128 * 1024
 """Bytes that an answer may take to come to its body, interim answers included."""
 _INTERIM = 8
+_LONGEST_LINE = 65_536
 
 
 class Wire:
@@ -29,88 +33,134 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._patience_s = sock.gettimeout()
-        self._bounded: _Bounded | None = None
-        self._reader: io.BufferedReader | None = None
-        self._response: HTTPResponse | None = None
+        self._patience_s = sock.gettimeout() or float("inf")
+        self._waits_s = self._patience_s
+        self._poll: select.poll | None = None
         self.is_tls = isinstance(sock, ssl.SSLSocket)
         self.expires_at = float("inf")
+        self._incoming = _Incoming(self)
+        self.reader = io.BufferedReader(self._incoming)
+        """What has come, from where the head ended."""
+        if not self.is_tls:
+            # The kernel keeps the time: else each call is three, and each of those waits for the interpreter's turn.
+            sock.settimeout(None)
+            self._tell_kernel()
 
-    def send(self, data: Buffer) -> None:
-        self._sock.settimeout(self._patience_s)
-        self._sock.sendall(data)
+    def send(self, *parts: Buffer) -> None:
+        """All of it, in one call where it fits, within the socket's timeout."""
+        until = monotonic() + self._patience_s
+        self._wait_at_most(self._patience_s)
+        if self.is_tls:
+            for part in parts:
+                self._sock.sendall(part)
+            return
+        left = [memoryview(part) for part in parts]
+        while left := _unsent(left, self._send(left)):
+            if (remaining_s := until - monotonic()) <= 0:
+                raise TimeoutError
+            self._wait_at_most(remaining_s)
 
-    def response(self, method: str, *, within_s: float) -> HTTPResponse:
-        """The status line and headers of the answer; its body is to be read from ``.fp``, or by its own methods.
-        Interim answers (100, 103) are passed over: taken for the answer, they would leave it to the next question.
-        HTTPException if it is no HTTP, or larger than HEAD."""
+    def _send(self, parts: list[memoryview]) -> int:
+        try:
+            return self._sock.sendmsg(parts)
+        except BlockingIOError as error:
+            raise TimeoutError from error
+
+    def receive(self, buffer: memoryview) -> int:
+        """What one read of the socket gives; 0 at its end."""
+        remaining_s = self.expires_at - monotonic()
+        if remaining_s <= 0:
+            raise TimeoutError
+        self._wait_at_most(remaining_s)
+        try:
+            return self._sock.recv_into(buffer)
+        except BlockingIOError as error:
+            raise TimeoutError from error
+
+    def answer(self, *, within_s: float) -> Head:
+        """The status line and headers of the answer; its body is to be read from ``reader``. Interim answers (100, 103)
+        are passed over: taken for the answer, they would leave it to the next question. HTTPException if it is no HTTP,
+        or larger than HEAD; ConnectionError if there is none."""
         self.expires_at = monotonic() + within_s
-        self._forget_reader()
-        self._bounded = _Bounded(self, self._sock.makefile("rb", buffering=0))
-        self._reader = io.BufferedReader(self._bounded)
-        self._bounded.left = HEAD
+        self._incoming.is_shut = False
+        self._incoming.left = HEAD
         for _ in range(_INTERIM):
-            self._response = response = HTTPResponse(cast("socket.socket", self), method=method)  # makefile, no more
-            response.begin()
-            if not 100 <= response.status < 200 or response.status == 101:
-                self._bounded.left = None
-                return response
-            response.fp = None  # type: ignore[assignment]  # the reader goes on to the next
+            head = Head.parse(self._lines())
+            if not head.is_interim:
+                self._incoming.left = None
+                return head
         raise HTTPException("interim answers without end")
 
-    def makefile(self, mode: str) -> io.BufferedReader:
-        del mode
-        assert self._reader is not None  # noqa: S101 - response() has made it
-        return self._reader
+    def _lines(self) -> bytes:
+        lines: list[bytes] = []
+        while (line := self.reader.readline(_LONGEST_LINE)) not in (b"\r\n", b"\n"):
+            if not line and not lines:
+                raise ConnectionResetError
+            if not line.endswith(b"\n") or not (lines or line.startswith(b"HTTP/")):
+                raise HTTPException("no head, or cut short, or a line without end")
+            lines.append(line)
+        return b"".join(lines)
 
-    def wait_at_most(self, remaining_s: float) -> None:
-        """A read waits no longer than its deadline, not just than the socket's own timeout."""
-        patience_s = remaining_s if self._patience_s is None else min(self._patience_s, remaining_s)
-        if patience_s < float("inf"):
-            self._sock.settimeout(patience_s)
+    def _wait_at_most(self, within_s: float) -> None:
+        """No longer than the socket's own timeout, or what is left of the whole. Not told again for a hundredth."""
+        within_s = min(within_s, self._patience_s)
+        if abs(within_s - self._waits_s) <= within_s / 100 or within_s == float("inf"):
+            return
+        self._waits_s = within_s
+        if self.is_tls:
+            self._sock.settimeout(within_s)
+        else:
+            self._tell_kernel()
+
+    def _tell_kernel(self) -> None:
+        if self._waits_s < float("inf"):
+            seconds, rest = divmod(max(self._waits_s, 0.001), 1)
+            timeval = struct.pack("@ll", int(seconds), int(rest * 1e6))
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._sock.setsockopt(socket.SOL_SOCKET, option, timeval)
 
     def is_readable(self) -> bool:
         """Something has arrived: on an idle connection, that it was closed or is confused."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return True
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._sock, select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    @property
+    def is_drained(self) -> bool:
+        """Nothing was read beyond the answer."""
+        self._incoming.is_shut = True
+        return not self.reader.peek(1)
 
     def is_quiet(self) -> bool:
         """Nothing has come beyond the answer that was read. What had would be taken for the next answer, which may be
-        another organisation's. Ask before the response is closed."""
-        if self._bounded is not None and self._reader is not None:
-            self._bounded.is_shut = True
-            if self._reader.closed or self._reader.peek(1):
-                return False
-        return not self.is_readable()
+        another organisation's."""
+        return self.is_drained and not self.is_readable()
 
     def close(self) -> None:
         """At once and without a goodbye: what was announced and not sent counts as cut off at the other end."""
-        with suppress(OSError):  # a response that is still open would keep the socket open with it
+        with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-        self._forget_reader()
         self._sock.close()
 
-    def _forget_reader(self) -> None:
-        """It holds the socket open: the other end would go on sending to nobody. The response must not know it any
-        more: closing that one later would flush what is closed."""
-        if self._response is not None:
-            self._response.fp = None  # type: ignore[assignment]
-        if self._reader is not None:
-            self._reader.close()
-        self._reader = self._bounded = self._response = None
+
+def _unsent(parts: list[memoryview], count: int) -> list[memoryview]:
+    for index, part in enumerate(parts):
+        if count < len(part):
+            return [part[count:], *parts[index + 1 :]]
+        count -= len(part)
+    return []
 
 
-class _Bounded(io.RawIOBase):
+class _Incoming(io.RawIOBase):
     """``left``: bytes that may still come, None for any number. ``is_shut``: only what is buffered is there."""
 
-    def __init__(self, wire: Wire, raw: io.RawIOBase) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.left: int | None = None
         self.is_shut = False
         self._wire = wire
-        self._raw = raw
 
     def readable(self) -> bool:
         return True
@@ -118,21 +168,13 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
         if self.is_shut:
             return None
-        remaining_s = self._wire.expires_at - monotonic()
-        if remaining_s <= 0:
-            raise TimeoutError
-        self._wire.wait_at_most(remaining_s)
         if self.left is None:
-            return self._raw.readinto(buffer)
+            return self._wire.receive(buffer)
         if self.left <= 0:
             raise HTTPException("a head without end")
-        count = self._raw.readinto(buffer)
-        self.left -= count or 0
+        count = self._wire.receive(buffer)
+        self.left -= count
         return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
 
 
 class Shelf:

@@ -2,7 +2,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
@@ -37,7 +37,7 @@ def test_a_body_is_framed_the_same_however_it_arrives(data: bytes, places: list[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(framing, "CHUNK", chunk)
         payload = Payload(cut(data, places), length=len(data))
-        sent = b"".join(framing + piece for framing, piece in frames(payload, payload))
+        sent = b"".join(chain.from_iterable(frames(payload, payload)))
         assert len(sent) == framed_length(len(data))
     body, trailer = parse(sent)
     assert body == data
@@ -47,7 +47,24 @@ def test_a_body_is_framed_the_same_however_it_arrives(data: bytes, places: list[
 @pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK])
 def test_the_length_on_the_wire_is_known_beforehand(length: int) -> None:
     payload = Payload(iter((memoryview(bytes(length)),)), length=length)
-    assert framed_length(length) == sum(len(framing) + len(data) for framing, data in frames(payload, payload))
+    assert framed_length(length) == sum(map(len, chain.from_iterable(frames(payload, payload))))
+
+
+def test_what_fits_in_one_buffer_is_sent_in_one_go() -> None:
+    data = bytes(1000)
+    payload = Payload(iter((memoryview(data),)), length=len(data))
+    assert [list(map(len, parts)) for parts in frames(payload, payload)] == [[5, 1000, framed_length(1000) - 1005]]
+
+
+def test_nothing_is_asked_for_after_the_end_was_sent() -> None:
+    """A heartbeat that fails then could no longer say that nothing is stored."""
+
+    def buffers() -> Iterator[memoryview]:
+        yield memoryview(b"12345")
+        raise AssertionError
+
+    payload = Payload(buffers(), length=5)
+    assert b"".join(chain.from_iterable(frames(payload, payload))).startswith(b"5\r\n12345\r\n0\r\n")
 
 
 @given(st.binary(max_size=50), st.integers(0, 60))

@@ -4,49 +4,44 @@ file. Where the provider allows it, a broken read goes on from where it broke.""
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from time import monotonic
 from typing import Self
 
+from workers.chunks import Chunks
 from workers.errors import SourceError, SourceTimeout, SourceTruncated
-from workers.sources.chunks import Chunks
+from workers.head import Garbled, Head
 from workers.wire import Wire
 
 RESUMPTIONS = 3
 _PATIENCE_S = 1.0
 """A slow source hands over what it has after this long, so that whoever reads can renew the lease."""
-_LENGTH = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
-def announced(response: HTTPResponse) -> int | None:
-    """The length of its body, or None if that is chunked or ends with the connection. SourceError if the framing is not
-    to be trusted: http.client takes the first of two lengths, reads ``1_0`` as ten, and where it understands none waits
-    for the end of the connection, so that a cut body would pass as complete."""
-    codings = response.headers.get_all("Transfer-Encoding", [])
-    lengths = {length.strip() for length in response.headers.get_all("Content-Length", [])}
-    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise SourceError("The provider used a transfer coding that is not understood.")
-    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
-        raise SourceError("The provider announced a length that is not one.")
-    return None if codings else response.length
+def announced(head: Head) -> int | None:
+    """The length of its body, or None if that is chunked or ends with the connection. SourceError if that cannot be
+    told."""
+    try:
+        return head.length
+    except Garbled as error:
+        raise SourceError(f"The provider {error}.") from error
 
 
 @dataclass(slots=True)
 class Stream:
-    """One response's body on its connection. ``remaining`` is None where the response does not say how long it is."""
+    """One answer's body on its connection. ``remaining`` is None where the answer does not say how long it is."""
 
     wire: Wire
-    response: HTTPResponse
+    head: Head
     wait_s: float
     remaining: int | None
     chunks: Chunks | None
 
     @classmethod
-    def of(cls, wire: Wire, response: HTTPResponse, wait_s: float) -> Self:
-        """SourceError if the framing is not to be trusted."""
-        remaining = announced(response)
-        return cls(wire, response, wait_s, remaining, Chunks(response.fp) if response.chunked else None)
+    def of(cls, wire: Wire, head: Head, wait_s: float) -> Self:
+        """SourceError if the framing is not to be trusted: a cut body could pass as complete."""
+        return cls(wire, head, wait_s, announced(head), Chunks(wire.reader) if head.is_chunked else None)
 
     def readinto(self, view: memoryview) -> int:
         """What one read of the socket gives, at most; 0 at the end, however it came about."""
@@ -54,8 +49,8 @@ class Stream:
         if self.chunks is not None:
             return self.chunks.readinto(view)
         if self.remaining is None:
-            return self.response.fp.readinto1(view)
-        count = self.response.fp.readinto1(view[: self.remaining])
+            return self.wire.reader.readinto1(view)
+        count = self.wire.reader.readinto1(view[: self.remaining])
         self.remaining -= count
         return count
 
@@ -63,7 +58,7 @@ class Stream:
     def is_reusable(self) -> bool:
         """Never after a body with two lengths, announced and chunked: somebody between us may believe the other one."""
         is_over = self.remaining == 0 if self.chunks is None else self.chunks.is_over
-        if not is_over or self.response.will_close or (self.chunks and "Content-Length" in self.response.headers):
+        if not is_over or self.head.closes or (self.chunks and "content-length" in self.head.headers):
             return False
         return self.wire.is_quiet()
 
@@ -115,6 +110,8 @@ class Body:
             return self._stream.readinto(view)
         except TimeoutError as error:
             raise SourceTimeout from error
+        except Garbled as error:
+            raise SourceError(f"The provider {error}.") from error
         except (OSError, HTTPException) as error:
             if self.length is None:
                 raise SourceTruncated from error
@@ -129,9 +126,7 @@ class Body:
 
     def close(self) -> None:
         """The connection is kept if the body was read to its end."""
-        reusable = self._stream.is_reusable
-        self._stream.response.close()
-        if reusable:
+        if self._stream.is_reusable:
             self._keep(self._stream.wire)
         else:
             self._stream.wire.close()
@@ -143,18 +138,17 @@ class Body:
         self.close()
 
 
-def validator(response: HTTPResponse) -> str | None:
+def validator(head: Head) -> str | None:
     """What proves, in If-Range, that the rest belongs to the same file; None if a broken read cannot be resumed."""
-    headers = response.headers
-    if headers.get("Accept-Ranges", "").strip().lower() != "bytes":
+    if (head.get("accept-ranges") or "").lower() != "bytes":
         return None
-    tag = headers.get("ETag", "").strip()
-    return tag if tag.startswith('"') else headers.get("Last-Modified")
+    tag = head.get("etag") or ""
+    return tag if tag.startswith('"') else head.get("last-modified")
 
 
-def continues(response: HTTPResponse, *, start: int, total: int) -> bool:
+def continues(head: Head, *, start: int, total: int) -> bool:
     """Whether this is exactly the rest of the file, from ``start`` to its end."""
-    match = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if response.status != 206 or match is None:
+    match = _RANGE.fullmatch(head.get("content-range") or "")
+    if head.status != 206 or match is None:
         return False
-    return tuple(map(int, match.groups())) == (start, total - 1, total) and response.length == total - start
+    return tuple(map(int, match.groups())) == (start, total - 1, total) and announced(head) == total - start

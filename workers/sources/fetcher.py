@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from time import monotonic
 from typing import Self
 
@@ -21,6 +21,7 @@ from workers.errors import (
     SourceTruncated,
     SourceUnreachable,
 )
+from workers.head import Head
 from workers.sources.address import AddressRules, Network
 from workers.sources.body import Body, Stream, announced, continues, validator
 from workers.sources.dial import Dialer, Resolver, addresses_of
@@ -58,11 +59,11 @@ class Fetcher:
         target, expires_at = Target.parse(request.url), monotonic() + self._open_within_s
         authorization = request.authorization_for(target.origin.host)
         for _ in range(request.redirects + 1):
-            wire, response = self._ask(target, authorization, {}, expires_at)
-            if response.status not in _REDIRECTS:
-                return self._body(request, target, authorization, wire, response)
-            location = response.headers.get("Location")
-            self._let_go(target.origin, wire, response)
+            wire, head = self._ask(target, authorization, {}, expires_at)
+            if head.status not in _REDIRECTS:
+                return self._body(request, target, authorization, wire, head)
+            location = head.get("location")
+            self._let_go(target.origin, wire, head)
             if not location:
                 raise SourceError("The provider redirected to nowhere.")
             before, target = target, target.redirected(location)
@@ -79,64 +80,60 @@ class Fetcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _body(
-        self, request: Request, target: Target, authorization: str | None, wire: Wire, response: HTTPResponse
-    ) -> Body:
-        failure = request.failure(response.status, response.headers.get("Retry-After"))
+    def _body(self, request: Request, target: Target, authorization: str | None, wire: Wire, head: Head) -> Body:
+        failure = request.failure(head.status, head.get("retry-after"))
         if failure is not None:
-            self._let_go(target.origin, wire, response)
+            self._let_go(target.origin, wire, head)
             raise failure
         try:
-            stream = Stream.of(wire, response, self._read_timeout_s)
+            stream = Stream.of(wire, head, self._read_timeout_s)
         except SourceError:
             wire.close()
             raise
-        same, total = validator(response), stream.remaining
+        same, total = validator(head), stream.remaining
         resume = None if same is None or total is None else partial(self._rest, target, authorization, same, total)
         return Body(stream, resume=resume, keep=partial(self._shelf.put, target.origin))
 
     def _rest(self, target: Target, authorization: str | None, same: str, total: int, start: int) -> Stream:
         """The body again, from ``start``; SourceTruncated if the provider will not, or the file is another now."""
         headers = {"Range": f"bytes={start}-", "If-Range": same}
-        wire, response = self._ask(target, authorization, headers, monotonic() + self._open_within_s)
-        if not continues(response, start=start, total=total):
+        wire, head = self._ask(target, authorization, headers, monotonic() + self._open_within_s)
+        if not continues(head, start=start, total=total):
             wire.close()
             raise SourceTruncated
-        return Stream.of(wire, response, self._read_timeout_s)
+        return Stream.of(wire, head, self._read_timeout_s)
 
     def _ask(
         self, target: Target, authorization: str | None, extra: dict[str, str], expires_at: float
-    ) -> tuple[Wire, HTTPResponse]:
-        head = _head(target, authorization, extra)
+    ) -> tuple[Wire, Head]:
+        question = _question(target, authorization, extra)
         kept = self._shelf.take(target.origin)
         if kept is not None:
             with suppress(SourceUnreachable):
-                return kept, self._exchange(kept, head, expires_at)
+                return kept, self._exchange(kept, question, expires_at)
         wire = self._dialer.dial(target.origin, expires_at)
-        return wire, self._exchange(wire, head, expires_at)
+        return wire, self._exchange(wire, question, expires_at)
 
-    def _exchange(self, wire: Wire, head: bytes, expires_at: float) -> HTTPResponse:
+    def _exchange(self, wire: Wire, question: bytes, expires_at: float) -> Head:
         try:
-            wire.send(head)
-            return wire.response("GET", within_s=expires_at - monotonic())
+            wire.send(question)
+            return wire.answer(within_s=expires_at - monotonic())
         except (OSError, HTTPException, ValueError) as error:
             wire.close()
             raise _understood(error) from error
 
-    def _let_go(self, origin: Origin, wire: Wire, response: HTTPResponse) -> None:
+    def _let_go(self, origin: Origin, wire: Wire, head: Head) -> None:
         """Keep the connection if the rest of an unwanted answer is short and ends, else close it."""
         with suppress(OSError, HTTPException, SourceError):
-            length = announced(response)
-            is_short = length is not None and length <= _WORTH_DRAINING and response.status != _SWITCHING
-            if is_short and not response.will_close and len(response.fp.read(length)) == length and wire.is_quiet():
-                response.close()
+            length = announced(head)
+            is_short = length is not None and length <= _WORTH_DRAINING and head.status != _SWITCHING
+            if is_short and not head.closes and len(wire.reader.read(length)) == length and wire.is_quiet():
                 self._shelf.put(origin, wire)
                 return
-        response.close()
         wire.close()
 
 
-def _head(target: Target, authorization: str | None, extra: dict[str, str]) -> bytes:
+def _question(target: Target, authorization: str | None, extra: dict[str, str]) -> bytes:
     headers = {
         "Host": target.origin.host_header,
         "User-Agent": "recording-pipeline",

@@ -6,7 +6,7 @@ import re
 from http.client import IncompleteRead
 from typing import Protocol
 
-from workers.errors import SourceError
+from workers.head import Garbled
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
 _LONGEST_LINE = 4096
@@ -34,7 +34,7 @@ class Chunks:
         self._data = 0
 
     def readinto(self, view: memoryview) -> int:
-        """What one read gives; 0 at the proven end. IncompleteRead if the connection ends first, SourceError if the
+        """What one read gives; 0 at the proven end. IncompleteRead if the connection ends first, Garbled if the
         framing makes no sense."""
         if not self._left and not self.is_over:
             self._left = self._next_size()
@@ -78,5 +78,5 @@ class Chunks:
         return line
 
 
-def _nonsense() -> SourceError:
-    return SourceError("The provider's chunks make no sense.")
+def _nonsense() -> Garbled:
+    return Garbled("sent chunks that make no sense")

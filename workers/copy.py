@@ -4,12 +4,14 @@ The first bytes are held until they prove to be audio and the length allows it; 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import local
 from time import monotonic
 
 from workers.audio import SHORTEST, sniff
 from workers.errors import Empty, NotAudio, SourceTimeout, TooLarge
+from workers.hashing import Beside, Hash
 from workers.payload import Payload
 from workers.sources.body import Body
 from workers.sources.fetcher import Fetcher
@@ -18,6 +20,8 @@ from workers.store import Store
 from workers.uploads import Copied, Upload, object_key
 
 BUFFER = 1024 * 1024
+LARGE = 8 * BUFFER
+"""From here on two buffers by turns: one is hashed while it is sent and the next one is read."""
 HEAD = 4096
 """Bytes to see before judging, if the recording has as many: an MP3 frame and the beginning of the next."""
 
@@ -72,9 +76,10 @@ class _Pipe:
             filled += count
         return filled
 
-    def buffers(self, body: Body, view: memoryview, filled: int) -> Iterator[memoryview]:
+    def buffers(self, body: Body, view: memoryview, filled: int, spare: memoryview) -> Iterator[memoryview]:
         while filled:
             yield view[:filled]
+            view, spare = spare, view
             filled = self.read(body, view)
 
 
@@ -92,7 +97,7 @@ def copy(
     slow (a silent one: once a read timeout), and may raise to stop it all: nothing is stored then. Raises errors.*
     only; an equal object that is there already counts as copied."""
     pipe = _Pipe(limits, heartbeat, clock)
-    with pipe.open(fetcher, request) as body:
+    with pipe.open(fetcher, request) as body, _hashing(body.length) as (hashing, spare):
         if (body.length or 0) > limits.max_bytes:
             raise TooLarge
         view = _buffer()
@@ -102,7 +107,7 @@ def copy(
         kind = sniff(bytes(view[: min(filled, HEAD)]))
         if kind is None:
             raise NotAudio("Too short to be audio." if filled < SHORTEST else "")
-        payload = Payload(pipe.buffers(body, view, filled), length=body.length)
+        payload = Payload(pipe.buffers(body, view, filled, spare or view), length=body.length, hashing=hashing)
         key = object_key(upload, kind.extension)
         store.put(key, kind.content_type, payload)
     storing_s = clock() - pipe.started - pipe.fetching_s
@@ -115,6 +120,16 @@ def copy(
         fetch_ms=round(pipe.fetching_s * 1000),
         store_ms=round(storing_s * 1000),
     )
+
+
+@contextmanager
+def _hashing(length: int | None) -> Iterator[tuple[Hash | None, memoryview | None]]:
+    """The hash of a recording of this length, and the second buffer, where there is to be one."""
+    if length is None or length < LARGE:
+        yield None, None
+        return
+    with Beside() as beside:
+        yield beside, memoryview(bytearray(BUFFER))
 
 
 def _buffer() -> memoryview:

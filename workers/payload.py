@@ -5,18 +5,22 @@ from hashlib import sha256
 from typing import Self
 
 from workers.errors import SourceTruncated
+from workers.hashing import Hash
 
 
 class Payload:
     """An iterator over buffers, each valid until the next is asked for: nothing is kept. ``length`` is what was
     announced, None if nothing was; more or less than it raises SourceTruncated. The digest covers what has passed so
-    far, which at the end is everything."""
+    far, which at the end is everything. A ``Beside`` for the hash asks more of the source: that each buffer stays as it
+    is until the next but one is asked for."""
 
-    def __init__(self, buffers: Iterable[memoryview], *, length: int | None = None) -> None:
+    def __init__(
+        self, buffers: Iterable[memoryview], *, length: int | None = None, hashing: Hash | None = None
+    ) -> None:
         self.length = length
         self.size_bytes = 0
         self._buffers = iter(buffers)
-        self._hash = sha256()
+        self._hash = sha256() if hashing is None else hashing
 
     def __iter__(self) -> Iterator[memoryview]:
         return self

@@ -12,10 +12,11 @@ import pytest
 
 from tests.pipeline.s3_server import S3Server, gone
 from workers import errors
-from workers.copy import Limits, copy
+from workers.copy import LARGE, Limits, copy
 from workers.demo import behaviours as do
 from workers.demo.provider import Provider
 from workers.demo.recordings import Recording, wav
+from workers.hashing import Beside
 from workers.sources import Fetcher, resolve
 from workers.store import Store
 from workers.uploads import Copied, Upload, object_key
@@ -63,6 +64,31 @@ def test_a_recording_is_stored_whole_and_proven(
     assert (copied.size_bytes, copied.content_type, copied.format) == (size, "audio/wav", "wav")
     assert copied.sha256 == sha256(wav(1, size)).hexdigest()
     assert b"".join(store.get(copied.object_key)) == wav(1, size)
+
+
+class Behind(Beside):
+    """A hash that is always as late as it may be."""
+
+    held: memoryview | None = None
+
+    def update(self, buffer: memoryview, /) -> None:
+        self.digest()
+        self.held = buffer
+
+    def digest(self) -> bytes:
+        held, self.held = self.held, None
+        if held is not None:
+            super().update(held)
+        return super().digest()
+
+
+def test_a_buffer_is_not_filled_again_while_it_is_hashed(
+    provider: Provider, upload: Callable[..., Upload], run: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.copy.Beside", Behind)
+    size = LARGE + 1_000_001
+    copied = run(upload(provider.add("/a.wav", Recording(1, size))))
+    assert copied.sha256 == sha256(wav(1, size)).hexdigest()
 
 
 def test_a_second_copy_of_the_same_upload_is_the_same_object(

@@ -12,9 +12,10 @@ from http.client import HTTPException
 
 MOST_HEADERS = 100
 # Possessive: nothing to try again, and so no head that takes longer than it is long.
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*+)?\r?\n")
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\r\n\0]*+)\r?\n")
-_FOLD = re.compile(rb"\r?\n[ \t]+")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*+)?\r?\n")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\r\n\0]*+)\r?\n")
+_HEADERS = re.compile(f"(?:{_HEADER.pattern})*+")
+_FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _BODILESS = (204, 304)
 
@@ -34,21 +35,18 @@ class Head:
     @classmethod
     def parse(cls, lines: bytes) -> "Head":
         """``lines``: status line and headers, without the empty line. HTTPException if they make no sense."""
-        if b"\n " in lines or b"\n\t" in lines:
-            lines = _FOLD.sub(b" ", lines)
-        status = _STATUS.match(lines)
-        if status is None:
-            raise HTTPException("no status line")
+        text = lines.decode("latin-1")
+        if "\n " in text or "\n\t" in text:
+            text = _FOLD.sub(" ", text)
+        status = _STATUS.match(text)
+        if status is None or not _HEADERS.fullmatch(text, status.end()):
+            raise HTTPException("not a head of HTTP/1")
+        found = _HEADER.findall(text, status.end())
+        if len(found) > MOST_HEADERS:
+            raise HTTPException("too many headers")
         headers: dict[str, list[str]] = {}
-        at, count = status.end(), 0
-        while at < len(lines):
-            header = _HEADER.match(lines, at)
-            count += 1
-            if header is None or count > MOST_HEADERS:
-                raise HTTPException("no header, or too many")
-            name, value = header.groups()
-            headers.setdefault(name.decode().lower(), []).append(value.strip(b" \t").decode("latin-1"))
-            at = header.end()
+        for name, value in found:
+            headers.setdefault(name.lower(), []).append(value.strip(" \t"))
         return cls(int(status[2]), int(status[1]), headers)
 
     def get(self, name: str) -> str | None:

@@ -8,14 +8,17 @@ verified the token they came from.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from schema.pooler import BEHIND_A_POOLER
+
+_Driver = psycopg.Connection[Any]
 
 # The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
 # before may have left a type there whose check runs wherever a statement of ours casts.
@@ -52,7 +55,7 @@ def user_transaction(engine: Engine, claims: Mapping[str, Any] | None) -> Iterat
 
 
 def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
-    """One statement in one task transaction, in one round trip: BEGIN, grant, statement and COMMIT go out together.
+    """One statement in one task transaction, in one round trip: grant, statement and commit go out together.
 
     Behind a pooler they go one after the other: psycopg ends a pipeline with a Flush, and one that comes late there
     takes a server connection which nothing gives back.
@@ -61,21 +64,44 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
     Errors are psycopg's; a connection that broke is dropped from the pool, together with the others of its age.
     """
     with _connect(engine) as pooled:
-        driver: psycopg.Connection[Any] = pooled.connection.driver_connection  # type: ignore[assignment]
+        driver: _Driver = pooled.connection.driver_connection  # type: ignore[assignment]
+        run = _one_by_one if pooled.info.get(BEHIND_A_POOLER) else _at_once
         try:
-            # Not driver.transaction() and not driver.commit(): each waits for an answer of its own, which makes three
-            # round trips of one. BEGIN comes by itself before the first statement; after an error nothing behind it
-            # is run, COMMIT neither, and the pool rolls back.
-            with nullcontext() if pooled.info.get(BEHIND_A_POOLER) else driver.pipeline():
-                driver.execute(_GRANT, (grant,))
-                cursor = driver.execute(statement, parameters)
-                driver.execute("COMMIT")
-            return cursor.fetchall()
+            return run(driver, grant, statement, parameters)
         except psycopg.OperationalError:
             if driver.closed:
                 pooled.invalidate()
                 engine.dispose()
             raise
+        finally:
+            # Stuck within a pipeline, as after an error of the commit itself: nobody can use it any more.
+            if driver.info.transaction_status == TransactionStatus.ACTIVE:
+                pooled.invalidate()
+
+
+def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+    """No BEGIN and no COMMIT: PostgreSQL takes what comes before a pipeline's end for one transaction, commits it
+    there, and runs nothing behind an error. Each would be a message more, for us to write and for it to answer."""
+    driver.autocommit = True
+    try:
+        with driver.pipeline():
+            driver.execute(_GRANT, (grant,))
+            cursor = driver.execute(statement, parameters)
+        return cursor.fetchall()
+    finally:
+        # Whoever takes the connection next begins transactions by themselves. If this one could be kept open, a grant
+        # would not outlive it: every statement would be alone, and without one.
+        if driver.info.transaction_status == TransactionStatus.IDLE:
+            driver.autocommit = False
+
+
+def _one_by_one(
+    driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]
+) -> Sequence[tuple[Any, ...]]:
+    driver.execute(_GRANT, (grant,))
+    rows = driver.execute(statement, parameters).fetchall()
+    driver.execute("COMMIT")
+    return rows
 
 
 def _connect(engine: Engine) -> Connection:

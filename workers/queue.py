@@ -1,5 +1,7 @@
 """The queue's statements as a worker runs them: each is one whole decision, in one transaction, in one round trip.
 
+Where most of the work is one simple case, a shorter statement asks for that first.
+
 Every write after the claim is fenced by the attempt number (law 3): it names the attempt that it belongs to and changes
 nothing if another attempt owns the row by now. ``LeaseLost`` then, never silence.
 """
@@ -17,9 +19,26 @@ from workers.retry import Decision, GiveUp, Reschedule, Snooze
 from workers.states import Outcome, Status
 from workers.uploads import Copied, Upload
 
+# What nearly every doorbell is for: a pending row, its call and the credentials, and nothing else. Each table that a
+# statement names costs, found or not: its policies, its checks, its place in the plan. For whatever this does not find
+# there is _CLAIM, which says the same and the rest; another may have claimed in between, and then neither finds it.
+#
 # Only what is dispatched: the dispatcher's count of an organisation's rows in flight rests on its marks, so a doorbell
 # that comes twice, late or out of turn finds none and changes nothing (law 1).
-#
+_CLAIM_PENDING = """
+UPDATE public.recording_upload_queue AS q SET
+    status = 'processing', attempt = q.attempt + 1, worker = %(worker)s, claim_id = %(claim_id)s,
+    lease_expires_at = now() + %(lease)s, dispatched_until = NULL
+FROM public.call_logs AS c
+WHERE q.id = %(id)s AND q.dispatched_until > now() AND q.status = 'pending' AND q.next_attempt_at <= now()
+  AND c.org_id = q.org_id AND c.id = q.call_id
+RETURNING q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt,
+    q.failures, q.max_failures, q.created_at, now(),
+    (SELECT i.sealed_credentials FROM public.integrations AS i WHERE i.org_id = q.org_id AND i.provider = q.provider),
+    least(extract(epoch FROM now() - q.next_attempt_at) * 1000, 2147483647)::integer,
+    coalesce(q.retried_at, q.created_at)
+"""
+
 # A row whose lease ran out lost its worker: that attempt is accounted for here, by the next one, since nobody else is
 # left to do it. It used up a failure; with the last one gone the row is given up instead of being claimed again. A call
 # that has a stored recording keeps it, whatever becomes of a second one of the same call.
@@ -91,8 +110,7 @@ WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s
 RETURNING id
 """
 
-# The last line answers a caller whose first COMMIT went through unheard: settled by this very attempt is settled.
-_COMPLETE = """
+_DONE = """
 WITH done AS (
     UPDATE public.recording_upload_queue SET
         status = 'completed', completed_at = now(), object_key = %(object_key)s, size_bytes = %(size_bytes)s,
@@ -111,7 +129,11 @@ WITH done AS (
     SELECT org_id, call_id, id, %(attempt)s, 'completed', %(size_bytes)s, %(queue_ms)s, %(fetch_ms)s, %(store_ms)s,
            %(total_ms)s, worker
     FROM done
-), recovered AS (
+)"""
+# Of a first attempt: a failure is written when an attempt ends, so there is none yet to recover from.
+_COMPLETE_FIRST = f"{_DONE} SELECT id FROM done"
+# The last line answers a caller whose first COMMIT went through unheard: settled by this very attempt is settled.
+_COMPLETE = f"""{_DONE}, recovered AS (
     UPDATE public.failed_recording_uploads AS f SET
         resolved_at = now(), resolution = 'recovered', next_retry_at = NULL
     FROM done WHERE f.org_id = done.org_id AND f.upload_id = done.id AND f.resolved_at IS NULL
@@ -176,7 +198,8 @@ class Queue:
             "lease": self.lease,
             "lost_message": _LOST_MESSAGE,
         }
-        rows = run_as_task(self.engine, grant, _CLAIM, parameters)
+        rows = run_as_task(self.engine, grant, _CLAIM_PENDING, parameters)
+        rows = rows or run_as_task(self.engine, grant, _CLAIM, parameters)
         return Upload(*rows[0]) if rows else None
 
     def give_back(self, grant: str, upload_ids: Sequence[UUID]) -> None:
@@ -192,6 +215,7 @@ class Queue:
         self._fenced(
             grant,
             upload,
+            *([_COMPLETE_FIRST] if upload.attempt == 1 else []),
             _COMPLETE,
             object_key=copied.object_key,
             size_bytes=copied.size_bytes,
@@ -241,9 +265,10 @@ class Queue:
             worker=self.worker,
         )
 
-    def _fenced(self, grant: str, upload: Upload, statement: str, **parameters: object) -> None:
-        fence = {"id": upload.id, "attempt": upload.attempt}
-        if not run_as_task(self.engine, grant, statement, fence | parameters):
+    def _fenced(self, grant: str, upload: Upload, *statements: str, **parameters: object) -> None:
+        """The first of the statements that finds the attempt's row is the last one asked."""
+        fence = {"id": upload.id, "attempt": upload.attempt} | parameters
+        if not any(run_as_task(self.engine, grant, statement, fence) for statement in statements):
             raise LeaseLost
 
 

@@ -5,12 +5,12 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from schema.isolation.cast import Cast, Organisation
-from schema.isolation.rights import CLAIMS, ENQUEUED, GRANT, NAMED_CALL, NAMED_ORG, NAMED_UPLOAD
+from schema.isolation.rights import CLAIMS, ENQUEUED, GRANT, MEMO, MEMO_PROOF, NAMED_CALL, NAMED_ORG, NAMED_UPLOAD
 
 #: own, other: shows that organisation; nobody: none. refused, malformed: every statement that asks is an error.
 Proves = Literal["own", "other", "nobody", "refused", "malformed"]
@@ -51,9 +51,11 @@ def contexts(proof: str, cast: Cast) -> tuple[Context, ...]:
 
 def whole_truth(org: Organisation) -> dict[str, str]:
     """The whole of what anybody could say for an organisation, all of it true."""
+    token = grant(org, org)
     return {
         CLAIMS: _claims(app_metadata={"org_id": org.ids["org"]}, sub=org.ids["user"]),
-        GRANT: grant(org, org),
+        GRANT: token,
+        **memo(org, org, token),
         ENQUEUED: org.ids["org"],
         NAMED_UPLOAD: org.ids["failed"],
         NAMED_ORG: org.ids["org"],
@@ -119,6 +121,16 @@ def grant(key: Organisation, org: Organisation, *, header: Mapping[str, object] 
     return f"{signed}.{_encoded(hmac.digest(key.secret, signed.encode(), hashlib.sha256))}"
 
 
+def memo(
+    key: Organisation, org: Organisation, token: str, *, ends_in_s: int = 600, proof_of: str | None = None
+) -> dict[str, str]:
+    """What app.task_org_id() keeps of a grant that it has verified; with ``proof_of``, and a proof of other words."""
+    said = f"{org.ids['org']} {int(time.time()) + ends_in_s} {key.ids['kid']}"
+    proved = f"memo:{said} {token}" if proof_of is None else proof_of
+    proof = hmac.digest(key.secret, proved.encode(), hashlib.sha256)
+    return {MEMO: said, MEMO_PROOF: base64.b64encode(proof).decode()}
+
+
 def _part(value: Mapping[str, object]) -> str:
     return _encoded(json.dumps(value).encode())
 
@@ -175,7 +187,42 @@ def _false_grants(cast: Cast) -> tuple[Context, ...]:
         "very long": (good + "A" * 10_000, "no grant is this long"),
         "a user's claims": (_claims(app_metadata={"org_id": org}), "a user's token is not a worker's grant"),
     }
-    return tuple(Context(name, {GRANT: text}, "refused", why) for name, (text, why) in made.items())
+    grants = [Context(name, {GRANT: text}, "refused", why) for name, (text, why) in made.items()]
+    return (*grants, *_false_memos(cast))
+
+
+def _false_memos(cast: Cast) -> Iterator[Context]:
+    """What anybody may write into the memo, beside a grant that proves nothing and beside one that does."""
+    own, other, retired = cast.own, cast.other, cast.retired
+    good, late, others = grant(own, own), grant(own, own, exp=int(time.time()) - 1), grant(other, other)
+    revoked, stranger = grant(retired, own), replace(Organisation.new(), ids=own.ids)
+    kept = memo(own, own, good)
+    theirs = "a memo is of one grant, to the letter"
+    refused = {
+        "a memo, and no grant": (kept, theirs),
+        "a memo of another grant": ({GRANT: late, **kept}, theirs),
+        "a memo of no grant": ({GRANT: late, **memo(own, own, "")}, theirs),
+        "a memo of a grant, and an edited one": ({GRANT: good[:-1], **kept}, theirs),
+        "a memo of a grant that has ended": ({GRANT: late, **memo(own, own, late, ends_in_s=-1)}, "its time is over"),
+        "a memo that somebody prolonged": (
+            {GRANT: late, **memo(own, own, late), MEMO_PROOF: memo(own, own, late, ends_in_s=-1)[MEMO_PROOF]},
+            "its proof is of another end",
+        ),
+        "a memo without a proof": ({GRANT: late, **memo(own, own, late), MEMO_PROOF: ""}, "nobody has proved it"),
+        "a memo by another key": ({GRANT: late, **memo(stranger, own, late)}, "its proof is by another key"),
+        "a memo by a retired key": ({GRANT: revoked, **memo(retired, own, revoked)}, "the key has been retired"),
+        "a memo proved by a grant's signature": (
+            {GRANT: late, **memo(own, own, late, proof_of=late.rpartition(".")[0])},
+            "a signature is no proof, under the same key",
+        ),
+        "a memo that is none": ({GRANT: late, MEMO: "everyone", MEMO_PROOF: "everyone"}, "it is no memo"),
+    }
+    yield from (Context(name, {GRANT: "", **said}, "refused", why) for name, (said, why) in refused.items())
+    yield Context("own, and the other's memo", {GRANT: good, **memo(other, other, others)}, "own", theirs)
+    edited = {GRANT: good, **memo(own, other, good), MEMO_PROOF: kept[MEMO_PROOF]}
+    yield Context("own, and its memo edited to the other", edited, "own", "its proof is of another organisation")
+    unnamed = {GRANT: good, **memo(own, other, good, proof_of=f"memo: {good}")}
+    yield Context("own, and a memo proved for nobody", unnamed, "own", "its proof is of another organisation")
 
 
 # Functions' owners ---------------------------------------------------------------------------------------------------

@@ -19,11 +19,13 @@ Scope = Literal["own", "every", "none"]
 #: Under which setting a role says for whom it acts.
 CLAIMS = "request.jwt.claims"
 GRANT = "app.task_grant"
+MEMO = "app.task_memo"
+MEMO_PROOF = "app.task_memo_proof"
 ENQUEUED = "app.enqueue_org_id"
 NAMED_UPLOAD = "app.named_upload_id"
 NAMED_ORG = "app.named_org_id"
 NAMED_CALL = "app.named_call_id"
-PROOFS = (CLAIMS, GRANT, ENQUEUED, NAMED_UPLOAD, NAMED_ORG, NAMED_CALL)
+PROOFS = (CLAIMS, GRANT, MEMO, MEMO_PROOF, ENQUEUED, NAMED_UPLOAD, NAMED_ORG, NAMED_CALL)
 
 _ERASURE = {"org_id": "'{org}'", "cause": "'requested'", "reason": "'r'"}
 _PRIVILEGE = re.compile(r"(\w+)(?:\(([^)]*)\))?")

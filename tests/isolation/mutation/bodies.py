@@ -10,6 +10,10 @@ from tests.isolation.mutation.mutant import Mutant
 _CLAIMS = "current_setting('request.jwt.claims', true)::jsonb"
 _STRING = "RETURN CASE WHEN jsonb_typeof(claim) = 'string' THEN (claim #>> '{}')::uuid END;"
 
+_PROVED = """sha256(convert_to(current_setting('app.task_memo_proof', true), 'UTF8')) = sha256(convert_to(encode(
+            sha256(outer_pad || sha256(inner_pad || convert_to('memo:' || memo || ' ' || token, 'UTF8'))),
+            'base64'), 'UTF8'))"""
+
 WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
     "public.auth_org_id": (
         ("reads user_metadata", "'{app_metadata,org_id}'", "'{user_metadata,org_id}'"),
@@ -43,8 +47,8 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
         ("a key that has expired", " AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())", ""),
         (
             "a key that is not named",
-            "WHERE k.kid = header ->> 'kid' AND",
-            "WHERE k.kid = coalesce(header ->> 'kid', k.kid) AND",
+            "WHERE k.kid = key_named AND",
+            "WHERE k.kid = coalesce(key_named, k.kid) AND",
         ),
         ("any algorithm", "header ->> 'alg' = 'HS256'", "true"),
         ("any audience", "claims ->> 'aud' = 'recording-worker' AND jsonb_typeof(claims -> 'aud') = 'string'", "true"),
@@ -63,6 +67,15 @@ WEAKER: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
         ("without a subject", "claims ->> 'sub' <> '' AND", ""),
         ("without an id", "AND claims ->> 'jti' <> ''", ""),
         ("no error", "RAISE EXCEPTION 'no valid task grant' USING", "RETURN NULL; RAISE EXCEPTION 'never' USING"),
+        ("any memo", f"IF {_PROVED}", "IF true"),
+        ("a memo of any grant", _PROVED, _PROVED.replace("memo || ' ' || token", "memo || ' '")),
+        ("a memo of any organisation", _PROVED, _PROVED.replace("memo || ' ' || token", "' ' || token")),
+        (
+            "a memo that ends never",
+            "split_part(memo, ' ', 2)::double precision > extract(epoch FROM clock_timestamp())",
+            "true",
+        ),
+        ("a memo by a key that has expired", " AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())", ""),
     ),
     "app.grant_fault": (("finds no fault", "fault := CASE WHEN token = ''", "RETURN; fault := CASE WHEN token = ''"),),
     "app.report_refused_grant": (("leaves no trace", "INSERT INTO public.audit_log", None),),

@@ -10,7 +10,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from schema.tenancy import run_as_task
 from tests.desk import COPIED, Desk
+from workers import queue
 from workers.errors import SourceGone
 from workers.queue import Queue
 from workers.retry import GiveUp
@@ -34,6 +36,30 @@ def test_a_claim_brings_what_the_copy_needs(desk: Desk) -> None:
     row = desk.row(upload.id)
     assert (row["status"], row["worker"]) == ("processing", "worker@one")
     assert row["lease_expires_at"] > upload.claimed_at
+
+
+def test_the_short_claim_brings_what_the_whole_one_brings_and_leaves_the_same_behind(desk: Desk) -> None:
+    upload_id, found = desk.enqueue(provider="twilio"), []
+    desk.change(upload_id, "dispatched_until = now() + interval '1 hour'")
+    asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(minutes=1), "lost_message": "", "id": upload_id}
+    # In one transaction, for which it is always the same time.
+    with desk.database.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
+        worker.execute("SELECT set_config('app.task_grant', %s, true)", (desk.grant,))
+        for statement in (queue._CLAIM_PENDING, queue._CLAIM):
+            with worker.transaction(force_rollback=True):
+                brought = worker.execute(statement, asked).fetchall()
+                found.append((brought, worker.execute("SELECT * FROM recording_upload_queue").fetchall()))
+    assert len(found[0][0]) == 1
+    assert found[0] == found[1]
+
+
+def test_what_the_short_claim_does_not_find_is_left_as_it_is(desk: Desk) -> None:
+    lost = desk.claimed()
+    desk.change(lost.id, "lease_expires_at = now(), dispatched_until = now() + interval '1 hour'")
+    asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(0), "id": lost.id}
+    before = desk.row(lost.id)
+    assert run_as_task(desk.engine, desk.grant, queue._CLAIM_PENDING, asked) == []
+    assert desk.row(lost.id) == before
 
 
 def test_credentials_of_another_organisation_or_provider_do_not_come_along(desk: Desk) -> None:

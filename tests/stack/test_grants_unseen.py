@@ -35,7 +35,7 @@ from importlib import import_module
 from workers import queue, telemetry, upload
 app = import_module("tasks.app")
 app.configure_logging = lambda: telemetry.configure_logging("DEBUG")
-queue._CLAIM = "SELECT * FROM public.nowhere WHERE %(id)s = %(claim_id)s"
+queue._CLAIM_PENDING = "SELECT * FROM public.nowhere WHERE %(id)s = %(claim_id)s"
 carry_out = upload.Uploader.carry_out
 def talkative(self, grant, upload_id):
     try:

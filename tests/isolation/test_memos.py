@@ -1,0 +1,167 @@
+"""What was verified in a transaction is not verified again in it, and nobody else can say that it was (decision 29)."""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from schema import grant_keys
+from schema.tenancy import run_as_task
+from tests.database import Database
+from tests.isolation.test_grants import altered, edited
+from tests.waiting import until
+from workers.grants import GrantKey, mint
+
+LOOK = "SELECT DISTINCT org_id FROM public.recording_upload_queue"
+SAY = "SELECT set_config('app.task_grant', %s, true)"
+RECALL = "SELECT current_setting('app.task_memo', true), current_setting('app.task_memo_proof', true)"
+SUGGEST = "SELECT set_config('app.task_memo', %s, true), set_config('app.task_memo_proof', %s, true)"
+
+Worker = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def two(shared: Database) -> tuple[UUID, UUID]:
+    """Organisations A and B with an upload each."""
+    org, other = shared.organisation("A"), shared.organisation("B")
+    shared.enqueue(org)
+    shared.enqueue(other)
+    return org, other
+
+
+@pytest.fixture
+def worker(shared: Database) -> Iterator[Worker]:
+    """Within a transaction."""
+    with shared.connect("recording_worker") as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+def memo(key: GrantKey, org: UUID, ends_s: int, grant: str) -> tuple[str, str]:
+    """As the database makes it, by whoever holds the key."""
+    said = f"{org} {ends_s} {key.kid}"
+    proof = hmac.digest(key.secret, f"memo:{said} {grant}".encode(), hashlib.sha256)
+    return said, base64.b64encode(proof).decode()
+
+
+def refused(worker: Worker) -> bool:
+    """Whether the next question is refused as every bad grant is; the transaction goes on."""
+    try:
+        with worker.transaction():
+            worker.execute(LOOK)
+    except psycopg.errors.InsufficientPrivilege as error:
+        return error.diag.message_primary == "no valid task grant"
+    return False
+
+
+def test_what_was_verified_is_kept_for_the_transaction(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    grant = mint(shared.key, org_id=two[0], subject=uuid4(), now_s=time.time(), lifetime_s=600)
+    worker.execute(SAY, (grant,))
+    worker.execute(LOOK)
+    said, proof = worker.execute(RECALL).fetchall()[0]
+    assert (said, proof) == memo(shared.key, two[0], int(said.split()[1]), grant)
+    assert int(said.split()[1]) == pytest.approx(time.time() + 600, abs=60)
+
+
+def test_what_is_kept_is_believed_and_not_verified_again(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    """No grant at all, and a memo that only the key's holder could have made: the database looks no further."""
+    worker.execute(SUGGEST, memo(shared.key, two[0], int(time.time()) + 60, ""))
+    assert worker.execute(LOOK).fetchall() == [(two[0],)]
+
+
+def test_it_ends_with_its_transaction(shared: Database, two: tuple[UUID, UUID]) -> None:
+    engine, grant = shared.engine("recording_worker"), shared.grant(two[0])
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.transaction():
+            driver.execute(SAY, (grant,))
+            driver.execute(LOOK)
+            kept = driver.execute(RECALL).fetchone()
+        assert set(driver.execute(RECALL).fetchone()) <= {"", None}
+        driver.rollback()
+        with driver.transaction(force_rollback=True):
+            driver.execute(SUGGEST, kept)
+            assert refused(driver)
+
+
+def test_another_grant_in_the_same_transaction_is_another_memo(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    grants = {org: shared.grant(org) for org in two}
+    for org in (*two, two[0]):
+        worker.execute(SAY, (grants[org],))
+        assert worker.execute(LOOK).fetchall() == [(org,)]
+        for bad in ("", "let me in", altered(grants[org]), edited(grants[org], org_id=str(two[1])), grants[org] + " "):
+            worker.execute(SAY, (bad,))
+            assert refused(worker)
+
+
+def test_it_ends_when_the_grant_does_however_numbers_are_written(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    worker.execute("SET LOCAL extra_float_digits = -15")
+    worker.execute(SAY, (shared.grant(two[0], lifetime_s=4.0),))
+    assert not refused(worker)
+    until(lambda: refused(worker), timeout_s=20)
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+def test_it_ends_when_the_key_does(database: Database, how: str) -> None:
+    org = database.organisation()
+    database.enqueue(org)
+    with database.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
+        worker.execute(SAY, (database.grant(org),))
+        assert worker.execute(LOOK).fetchall() == [(org,)]
+        if how == "removed":
+            database.run("DELETE FROM app.grant_keys WHERE kid = %s", database.key.kid)
+        else:
+            new = GrantKey.generate()
+            grant_keys.install(database.url(), new.kid, new.secret)
+            grant_keys.retire_others(database.url(), new.kid, overlap=timedelta(0))
+        assert refused(worker)
+
+
+def test_savepoints_cursors_and_transactions_that_only_read_see_what_they_saw_before(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    worker.execute("SET TRANSACTION READ ONLY")
+    worker.execute(SAY, (shared.grant(two[0]),))
+    with worker.transaction(force_rollback=True):
+        assert worker.execute(LOOK).fetchall() == [(two[0],)]
+        worker.execute(SAY, (shared.grant(two[1]),))
+        assert worker.execute(LOOK).fetchall() == [(two[1],)]
+    with worker.cursor("kept") as cursor:
+        cursor.execute(LOOK)
+        worker.execute(SAY, ("",))
+        assert refused(worker)
+        worker.execute(SAY, (shared.grant(two[0]),))
+        assert cursor.fetchall() == [(two[0],)]
+
+
+def test_one_statement_of_a_task_leaves_nothing_on_its_connection(shared: Database, two: tuple[UUID, UUID]) -> None:
+    engine = shared.engine("recording_worker", poolclass=None)
+    grant = shared.grant(two[0])
+    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        run_as_task(engine, grant, "SELECT 1 / 0 FROM public.recording_upload_queue", {})
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        assert not driver.autocommit
+        assert set(driver.execute(RECALL).fetchone()) <= {"", None}
+        driver.rollback()
+    engine.dispose()
+
+
+def test_no_parallel_worker_is_asked_and_the_answer_is_one_for_a_statement(shared: Database) -> None:
+    function = "SELECT proparallel, provolatile, prosecdef FROM pg_proc WHERE oid = 'app.task_org_id'::regproc"
+    assert shared.one(function) == ("u", "s", True)

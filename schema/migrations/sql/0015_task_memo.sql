@@ -43,6 +43,7 @@ BEGIN
         claims    jsonb;
         signature text;
         org       uuid;
+        proof     text;
         now_s     double precision := extract(epoch FROM clock_timestamp());
     BEGIN
         IF cardinality(parts) = 3 AND length(token) <= 4096 THEN
@@ -67,7 +68,9 @@ BEGIN
                     org := (claims ->> 'org_id')::uuid;
                     -- In whole seconds, rounded down: how a fraction is written, a setting of the session decides.
                     memo := org || ' ' || floor(least((claims ->> 'exp')::double precision, 1e18))::bigint || ' ' || key_named;
-                    PERFORM set_config('app.task_memo', memo, true), set_config('app.task_memo_proof', encode(
+                    -- Assigned, for PERFORM would be a query, with a plan and an executor of its own.
+                    memo := set_config('app.task_memo', memo, true);
+                    proof := set_config('app.task_memo_proof', encode(
                         sha256(outer_pad || sha256(inner_pad || convert_to('memo:' || memo || ' ' || token, 'UTF8'))),
                         'base64'), true);
                     RETURN org;

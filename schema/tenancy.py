@@ -74,8 +74,8 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
                 engine.dispose()
             raise
         finally:
-            # Stuck within a pipeline, as after an error of the commit itself: nobody can use it any more.
-            if driver.info.transaction_status == TransactionStatus.ACTIVE:
+            # Stuck in its pipeline, as after an error of the commit itself: nobody can use it any more.
+            if driver.autocommit:
                 pooled.invalidate()
 
 

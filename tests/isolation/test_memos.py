@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
 from schema.tenancy import run_as_task
@@ -149,7 +150,7 @@ def test_savepoints_cursors_and_transactions_that_only_read_see_what_they_saw_be
 
 
 def test_one_statement_of_a_task_leaves_nothing_on_its_connection(shared: Database, two: tuple[UUID, UUID]) -> None:
-    engine = shared.engine("recording_worker", poolclass=None)
+    engine = shared.engine("recording_worker", poolclass=QueuePool, pool_size=1, max_overflow=0)
     grant = shared.grant(two[0])
     assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -160,6 +161,31 @@ def test_one_statement_of_a_task_leaves_nothing_on_its_connection(shared: Databa
         assert set(driver.execute(RECALL).fetchone()) <= {"", None}
         driver.rollback()
     engine.dispose()
+
+
+def test_what_fails_at_the_commit_itself_is_an_error_and_the_next_statement_has_another_connection(
+    database: Database,
+) -> None:
+    """No constraint of ours is checked that late; a server that ends just then looks the same."""
+    org = database.organisation()
+    upload = database.enqueue(org)
+    database.run("CREATE FUNCTION app.late() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'late'; END$$")
+    database.run(
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON recording_upload_metrics DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION app.late()"
+    )
+    insert = (
+        "INSERT INTO public.recording_upload_metrics (org_id, call_id, upload_id, attempt, outcome) "
+        "VALUES (%(org)s, %(call)s, %(upload)s, 1, 'snoozed') RETURNING upload_id"
+    )
+    asked = {"org": org, "call": upload.call_id, "upload": upload.upload_id}
+    engine = database.engine("recording_worker", poolclass=QueuePool, pool_size=1, max_overflow=0)
+    for _ in range(2):
+        with pytest.raises(psycopg.Error):
+            run_as_task(engine, database.grant(org), insert, asked)
+        assert run_as_task(engine, database.grant(org), LOOK, {}) == [(org,)]
+    engine.dispose()
+    assert database.one("SELECT count(*) FROM recording_upload_metrics") == 0
 
 
 def test_no_parallel_worker_is_asked_and_the_answer_is_one_for_a_statement(shared: Database) -> None:

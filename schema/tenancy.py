@@ -89,8 +89,8 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
             cursor = driver.execute(statement, parameters)
         return cursor.fetchall()
     finally:
-        # Whoever takes the connection next begins transactions by themselves. If this one could be kept open, a grant
-        # would not outlive it: every statement would be alone, and without one.
+        # Whoever takes the connection next has transactions begun for them. Were this forgotten, each statement would
+        # be a transaction alone, and without a grant: refused.
         if driver.info.transaction_status == TransactionStatus.IDLE:
             driver.autocommit = False
 

@@ -36,6 +36,8 @@ RENDITION_MARK = timedelta(seconds=120)
 MOST_TOGETHER = 10
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
+#: Redis makes a list when something is put into it. Declaring it again for each message takes a fifth of the time.
+_DECLARED: dict[str, Any] = {"declare": []}
 #: What a user asked for: its organisation, its id, and the grant for it.
 Asked = tuple[UUID, UUID, str]
 
@@ -90,6 +92,7 @@ class Bell:
                     headers={GRANT_HEADER: doorbell.grant},
                     queue=UPLOAD_QUEUE,
                     producer=producer,
+                    **_DECLARED,
                 )
         return forgotten
 
@@ -114,6 +117,7 @@ class Bell:
                     headers={GRANT_HEADER: grant},
                     queue=queue,
                     producer=producer,
+                    **_DECLARED,
                 )
         return forgotten
 
@@ -127,6 +131,7 @@ class Bell:
                     headers={GRANT_HEADER: grant},
                     queue=MAINTENANCE_QUEUE,
                     producer=producer,
+                    **_DECLARED,
                 )
         return forgotten
 

@@ -6,7 +6,7 @@ The first bytes are held until they prove to be audio and the length allows it; 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import local
+from threading import Lock, local
 from time import monotonic
 
 from workers.audio import SHORTEST, sniff
@@ -19,13 +19,15 @@ from workers.sources.request import Request
 from workers.store import Store
 from workers.uploads import Copied, Upload, object_key
 
-BUFFER = 1024 * 1024
-LARGE = 8 * BUFFER
-"""From here on two buffers by turns: one is hashed while it is sent and the next one is read."""
+BUFFER = 512 * 1024
+LARGE = 8 * 1024 * 1024
+"""From here on two buffers by turns: one is hashed while it is sent and the next one read. Of one recording at a time:
+where several are copied the processors have enough to do, and each would hold a second buffer and a thread."""
 HEAD = 4096
 """Bytes to see before judging, if the recording has as many: an MP3 frame and the beginning of the next."""
 
 _own = local()
+_beside = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,14 @@ def copy(
 @contextmanager
 def _hashing(length: int | None) -> Iterator[tuple[Hash | None, memoryview | None]]:
     """The hash of a recording of this length, and the second buffer, where there is to be one."""
-    if length is None or length < LARGE:
+    if length is None or length < LARGE or not _beside.acquire(blocking=False):
         yield None, None
         return
-    with Beside() as beside:
-        yield beside, memoryview(bytearray(BUFFER))
+    try:
+        with Beside() as beside:
+            yield beside, memoryview(bytearray(BUFFER))
+    finally:
+        _beside.release()
 
 
 def _buffer() -> memoryview:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.pipeline.s3_server import S3Server, gone
 from workers import errors
-from workers.copy import LARGE, Limits, copy
+from workers.copy import LARGE, Limits, _beside, copy
 from workers.demo import behaviours as do
 from workers.demo.provider import Provider
 from workers.demo.recordings import Recording, wav
@@ -89,6 +89,25 @@ def test_a_buffer_is_not_filled_again_while_it_is_hashed(
     size = LARGE + 1_000_001
     copied = run(upload(provider.add("/a.wav", Recording(1, size))))
     assert copied.sha256 == sha256(wav(1, size)).hexdigest()
+
+
+class Refused(Beside):
+    def __init__(self) -> None:
+        raise AssertionError
+
+
+def test_while_one_recording_is_hashed_beside_its_copy_another_is_hashed_within_it(
+    provider: Provider, upload: Callable[..., Upload], run: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.copy.Beside", Refused)
+    asked = upload(provider.add("/a.wav", Recording(1, LARGE)))
+    with _beside:
+        assert run(asked).sha256 == sha256(wav(1, LARGE)).hexdigest()
+    # And it is given back on every path.
+    with pytest.raises(AssertionError):
+        run(upload(provider.add("/b.wav", Recording(2, LARGE))))
+    assert _beside.acquire(blocking=False)
+    _beside.release()
 
 
 def test_a_second_copy_of_the_same_upload_is_the_same_object(

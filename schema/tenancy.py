@@ -16,14 +16,20 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from schema.memos import NONE, Memos
 from schema.pooler import BEHIND_A_POOLER
 
 _Driver = psycopg.Connection[Any]
+_Cursor = psycopg.Cursor[Any]
+_memos = Memos()
 
 # The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
 # before may have left a type there whose check runs wherever a statement of ours casts.
 _PATH = "set_config('search_path', 'public, pg_temp', true)"
 _GRANT = f"SELECT set_config('app.task_grant', %s, true), {_PATH}"
+_MEMO = "set_config('app.task_memo', %s, true), set_config('app.task_memo_proof', %s, true)"
+_GRANT_AGAIN = f"{_GRANT}, {_MEMO}"
+_RECALL = "SELECT current_setting('app.task_memo', true), current_setting('app.task_memo_proof', true)"
 _CLAIMS = f"SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true), {_PATH}"
 
 
@@ -85,9 +91,8 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
     driver.autocommit = True
     try:
         with driver.pipeline():
-            driver.execute(_GRANT, (grant,))
-            cursor = driver.execute(statement, parameters)
-        return cursor.fetchall()
+            cursors = _run(driver, grant, statement, parameters)
+        return _heard(grant, *cursors)
     finally:
         # Whoever takes the connection next has transactions begun for them. Were this forgotten, each statement would
         # be a transaction alone, and without a grant: refused.
@@ -98,10 +103,23 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
 def _one_by_one(
     driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]
 ) -> Sequence[tuple[Any, ...]]:
-    driver.execute(_GRANT, (grant,))
-    rows = driver.execute(statement, parameters).fetchall()
+    cursors = _run(driver, grant, statement, parameters)
     driver.execute("COMMIT")
-    return rows
+    return _heard(grant, *cursors)
+
+
+def _run(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[_Cursor]:
+    """The statement's cursor, and where PostgreSQL said nothing of this grant before, that of what it says now."""
+    memo = _memos.of(grant)
+    driver.execute(_GRANT_AGAIN, (grant, *memo))
+    cursor = driver.execute(statement, parameters)
+    return (cursor, driver.execute(_RECALL)) if memo == NONE else (cursor,)
+
+
+def _heard(grant: str, cursor: _Cursor, recalled: _Cursor | None = None) -> Sequence[tuple[Any, ...]]:
+    if recalled is not None and (memo := recalled.fetchone()) is not None and memo[0]:
+        _memos.keep(grant, memo)
+    return cursor.fetchall()
 
 
 def _connect(engine: Engine) -> Connection:

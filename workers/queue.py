@@ -30,8 +30,8 @@ UPDATE public.recording_upload_queue AS q SET
     status = 'processing', attempt = q.attempt + 1, worker = %(worker)s, claim_id = %(claim_id)s,
     lease_expires_at = now() + %(lease)s, dispatched_until = NULL
 FROM public.call_logs AS c
-WHERE q.id = %(id)s AND q.dispatched_until > now() AND q.status = 'pending' AND q.next_attempt_at <= now()
-  AND c.org_id = q.org_id AND c.id = q.call_id
+WHERE q.id = %(id)s AND q.dispatched_until > now() AND q.status NOT IN ('processing', 'completed', 'failed')
+  AND q.next_attempt_at <= now() AND c.org_id = q.org_id AND c.id = q.call_id
 RETURNING q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt,
     q.failures, q.max_failures, q.created_at, now(),
     (SELECT i.sealed_credentials FROM public.integrations AS i WHERE i.org_id = q.org_id AND i.provider = q.provider),
@@ -106,7 +106,7 @@ RETURNING id
 
 _RENEW = """
 UPDATE public.recording_upload_queue SET lease_expires_at = now() + %(lease)s
-WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s
+WHERE id = %(id)s AND lease_expires_at IS NOT NULL AND attempt = %(attempt)s
 RETURNING id
 """
 
@@ -116,7 +116,7 @@ WITH done AS (
         status = 'completed', completed_at = now(), object_key = %(object_key)s, size_bytes = %(size_bytes)s,
         sha256 = %(sha256)s, content_type = %(content_type)s, error_code = NULL,
         lease_expires_at = NULL, dispatched_until = NULL
-    WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s
+    WHERE id = %(id)s AND lease_expires_at IS NOT NULL AND attempt = %(attempt)s
     RETURNING id, org_id, call_id, worker
 ), call AS (
     UPDATE public.call_logs AS c SET
@@ -150,7 +150,7 @@ WITH settled AS (
         next_attempt_at = coalesce(%(at)s::timestamptz, next_attempt_at),
         error_code = coalesce(%(code)s::text, error_code),
         worker = NULL, lease_expires_at = NULL, dispatched_until = NULL
-    WHERE id = %(id)s AND status = 'processing' AND attempt = %(attempt)s
+    WHERE id = %(id)s AND lease_expires_at IS NOT NULL AND attempt = %(attempt)s
     RETURNING id, org_id, call_id
 ), failure AS (
     INSERT INTO public.failed_recording_uploads AS f

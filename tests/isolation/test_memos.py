@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
+from schema.memos import MOST, NONE, Memos
 from schema.tenancy import run_as_task
 from tests.database import Database
 from tests.isolation.test_grants import altered, edited
@@ -191,3 +192,36 @@ def test_what_fails_at_the_commit_itself_is_an_error_and_the_next_statement_has_
 def test_no_parallel_worker_is_asked_and_the_answer_is_one_for_a_statement(shared: Database) -> None:
     function = "SELECT proparallel, provolatile, prosecdef FROM pg_proc WHERE oid = 'app.task_org_id'::regproc"
     assert shared.one(function) == ("u", "s", True)
+
+
+def test_what_was_verified_once_is_said_to_postgresql_again_with_the_same_grant_and_no_other(
+    shared: Database, two: tuple[UUID, UUID]
+) -> None:
+    engine, (grant, other) = shared.engine("recording_worker"), (shared.grant(org) for org in two)
+    assert run_as_task(engine, grant, RECALL, {}) == [("", "")]
+    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+    said = run_as_task(engine, grant, RECALL, {})
+    assert said[0][0].startswith(f"{two[0]} ")
+    assert said == run_as_task(engine, grant, RECALL, {})
+    assert run_as_task(engine, other, RECALL, {}) == [("", "")]
+    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+
+
+@pytest.mark.parametrize("wrong", [("made up", "made up"), ("\u00fc", ""), (" ", " ")])
+def test_a_memo_that_does_not_fit_costs_a_verification_and_nothing_else(
+    shared: Database, two: tuple[UUID, UUID], wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schema.memos.Memos.of", lambda *_: wrong)
+    engine = shared.engine("recording_worker")
+    assert run_as_task(engine, shared.grant(two[1]), LOOK, {}) == [(two[1],)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
+        run_as_task(engine, altered(shared.grant(two[1])), LOOK, {})
+
+
+def test_the_oldest_memos_are_forgotten() -> None:
+    memos = Memos()
+    for number in range(MOST + 1):
+        memos.keep(str(number), ("memo", str(number)))
+    assert memos.of("0") == NONE
+    assert memos.of("1") == ("memo", "1")
+    assert memos.of(str(MOST)) == ("memo", str(MOST))

@@ -124,6 +124,20 @@ def test_a_worker_comes_to_plan_its_statements_once_for_all_values(large: Databa
         assert connection.execute(prepared, prepare=False).fetchall() == [(True,)] * (len(STATEMENTS))
 
 
+@pytest.mark.parametrize("name", ["claim what is pending", "renew", "complete a first attempt", "settle"])
+@pytest.mark.parametrize("how", [explain, explain_generic])
+def test_a_row_is_found_alone_however_many_of_its_organisation_are_in_flight(
+    large: Database, name: str, how: Callable[..., list[Any]]
+) -> None:
+    statement, parameters = STATEMENTS[name]
+    org_id: UUID = large.one("SELECT id FROM organizations LIMIT 1")
+    with large.connect("recording_worker") as connection, connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('app.task_grant', %s, true)", (large.grant(org_id),))
+        found = how(connection, statement, FENCE | parameters)
+    keys = {"recording_upload_queue_pkey", "recording_upload_queue_org_id_id_key"}
+    assert {index for _, table, index in found if table == "recording_upload_queue"} <= keys
+
+
 LISTS = {
     "the newest calls": (
         "SELECT id, started_at, recording_status FROM call_logs ORDER BY started_at DESC LIMIT 50",

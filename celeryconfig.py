@@ -43,7 +43,6 @@ broker_transport_options = {
     # What is in hand is not written down in Redis, to be given back after a visibility timeout: the mark on the row
     # runs out long before. So there is none to choose, and a message costs two transactions less (decision 30).
     "ack_emulation": False,
-    # kombu's default of 10 is fewer than our slots.
     "max_connections": 64,
     "socket_timeout": 10,
     "socket_connect_timeout": 5,

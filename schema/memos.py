@@ -3,8 +3,8 @@
 
 from threading import Lock
 
-#: A few for each slot: a doorbell has one grant, and a few transactions with it.
-MOST = 1024
+#: More than a process has slots: a doorbell has one grant. A kilobyte each.
+MOST = 256
 
 #: app.task_memo and app.task_memo_proof.
 Memo = tuple[str, str]

@@ -21,7 +21,12 @@ class Consumer(consumer.Consumer):
         super().register_with_event_loop(hub)
         hub.call_repeatedly(EVERY_S, self._flush_events)
 
-    def stop(self) -> None:
-        """The last ones too."""
+    def on_close(self) -> None:
+        """Of a connection, also of a lost one: what cannot be sent then is kept for the next."""
         self._flush_events()
-        super().stop()
+        super().on_close()
+
+    def shutdown(self) -> None:
+        """After the pool: the ends of the tasks that were waited for."""
+        self._flush_events()
+        super().shutdown()

@@ -1,7 +1,7 @@
 """The gate: every message of our queues passes ``workers.intake`` before Celery or kombu looks into it.
 
-It stands where a message has left Redis and is in nobody's books yet. One that fails further in has been counted as
-taken: it comes back, and does to the next worker what it did to this one.
+It stands where a message has left Redis and is in nobody's books yet. One that fails further in counts as taken: it is
+put back when its worker stops, and does to the next one what it did to this one.
 """
 
 from typing import Any

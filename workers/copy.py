@@ -99,7 +99,7 @@ def copy(
     slow (a silent one: once a read timeout), and may raise to stop it all: nothing is stored then. Raises errors.*
     only; an equal object that is there already counts as copied."""
     pipe = _Pipe(limits, heartbeat, clock)
-    with pipe.open(fetcher, request) as body, _hashing(body.length) as (hashing, spare):
+    with pipe.open(fetcher, request) as body:
         if (body.length or 0) > limits.max_bytes:
             raise TooLarge
         view = _buffer()
@@ -109,9 +109,10 @@ def copy(
         kind = sniff(bytes(view[: min(filled, HEAD)]))
         if kind is None:
             raise NotAudio("Too short to be audio." if filled < SHORTEST else "")
-        payload = Payload(pipe.buffers(body, view, filled, spare or view), length=body.length, hashing=hashing)
         key = object_key(upload, kind.extension)
-        store.put(key, kind.content_type, payload)
+        with _hashing(body.length) as (hashing, spare):
+            payload = Payload(pipe.buffers(body, view, filled, spare or view), length=body.length, hashing=hashing)
+            store.put(key, kind.content_type, payload)
     storing_s = clock() - pipe.started - pipe.fetching_s
     return Copied(
         object_key=key,

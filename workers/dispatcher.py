@@ -114,14 +114,15 @@ class Dispatcher:
                 self._ring(connection, bell, picked, waiting, key)
             for desk in desks:
                 desk.tend(connection, bell)
-            self._rest(connection, pace.after(found, waiting=waiting or 0))
+            if self._has_heard(connection, pace.after(found, waiting=waiting or 0)):
+                pace.stir()
             # Asked only where there is a backlog: a burst's first doorbells are for one upload each.
             waiting = _waiting(bell) if found > 1 else None
 
-    def _rest(self, connection: psycopg.Connection[Any], rest: Rest) -> None:
+    def _has_heard(self, connection: psycopg.Connection[Any], rest: Rest) -> bool:
+        """Rest, and whether somebody called."""
         self.stop.wait(rest.deaf_s)
-        if rest.listen_s:
-            list(connection.notifies(timeout=rest.listen_s, stop_after=1))
+        return bool(rest.listen_s and list(connection.notifies(timeout=rest.listen_s, stop_after=1)))
 
     def _pick(self, connection: psycopg.Connection[Any], after: UUID, together: int) -> Picked:
         return pick(

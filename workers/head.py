@@ -12,8 +12,8 @@ from http.client import HTTPException
 
 MOST_HEADERS = 100
 # Possessive: nothing to try again, and so no head that takes longer than it is long.
-_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*+)?\r?\n")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\r\n\0]*+)\r?\n")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*+)?\r?\n")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\x00-\x08\x0a-\x1f\x7f]*+)\r?\n")
 _HEADERS = re.compile(f"(?:{_HEADER.pattern})*+")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,15}")
@@ -79,5 +79,8 @@ class Head:
         """The connection ends with the body, or the body with the connection."""
         wishes = ",".join(self.headers.get("connection", ())).lower()
         if "close" in wishes or (self.minor == 0 and "keep-alive" not in wishes):
+            return True
+        # Chunked by an older protocol, or announced as well: somebody between us may believe the other one.
+        if self.is_chunked and (self.minor == 0 or "content-length" in self.headers):
             return True
         return self.length is None and not self.is_chunked

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 #: How soon it looks again while there is work: settled uploads make room without saying so.
 EAGER_S = 0.02
-#: And where every slot has a doorbell ahead of it: a pick costs the same for one row and for a hundred.
+#: And where slots probably have doorbells ahead of them: a pick costs the same for one row and for a hundred.
 BACKLOG_S = 0.08
 #: Doorbells that hang, for that.
 AHEAD = 4
@@ -24,6 +24,10 @@ class Pace:
 
     tick_s: float
     _listen_s: float = field(default=EAGER_S, init=False)
+
+    def stir(self) -> None:
+        """Something was heard: it looks again soon, also if there is no room yet."""
+        self._listen_s = EAGER_S
 
     def after(self, found: int, *, waiting: int) -> Rest:
         """The rest after a pick that found so many rows, with so many doorbells in the broker."""

@@ -171,12 +171,12 @@ def _read(wire: Wire, within_s: float) -> tuple[Answer, bool]:
 
 def _body(wire: Wire, head: Head) -> tuple[bytes, bool]:
     """What the store says, up to the longest that is worth hearing, and whether that is all."""
+    length = head.length  # asked first: an answer that says two things is none
     if not head.is_chunked:
-        length = head.length
         body = wire.reader.read(_LONGEST_ERROR if length is None else min(length, _LONGEST_ERROR))
         return body, len(body) == length
     chunks, view, filled = Chunks(wire.reader), memoryview(bytearray(_LONGEST_ERROR)), 0
-    while count := chunks.readinto(view[filled:]):
+    while filled < len(view) and (count := chunks.readinto(view[filled:])):
         filled += count
     return bytes(view[:filled]), chunks.is_over
 

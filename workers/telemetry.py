@@ -31,14 +31,14 @@ def _redacted(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {str(name): _redacted(inner) for name, inner in value.items()}
+        return {redact(str(name)): _redacted(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(inner) for inner in value]
     return redact(str(value))
 
 
 #: What the library puts on every record; the rest is the caller's.
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields"}
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "recording_fields"}
 
 
 class _Line(logging.Formatter):
@@ -46,7 +46,7 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         event: dict[str, Any] = {name: value for name, value in vars(record).items() if name not in _USUAL}
-        event |= getattr(record, "fields", {})
+        event |= getattr(record, "recording_fields", {})
         event["event"], event["level"] = record.getMessage(), record.levelname.lower()
         event["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         if record.exc_info:
@@ -80,7 +80,7 @@ class Log:
 
     def _write(self, level: int, event: str, fields: dict[str, Any], *, is_failure: bool = False) -> None:
         if self.to.isEnabledFor(level):
-            self.to.log(level, event, exc_info=is_failure, extra={"fields": {**self.bound, **fields}})
+            self.to.log(level, event, exc_info=is_failure, extra={"recording_fields": {**self.bound, **fields}})
 
 
 def configure_logging(level: str = "INFO") -> None:

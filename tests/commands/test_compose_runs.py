@@ -189,7 +189,7 @@ def test_the_dispatcher_may_throw_away_doorbells_that_nobody_heard(closed: Deplo
 
 
 def test_a_worker_that_goes_puts_its_doorbell_back(deployment: Deployment) -> None:
-    """The acknowledgement's whole way back needs other commands than taking a doorbell does."""
+    """Putting a doorbell back needs other commands than taking one does."""
     password, port = deployment.dotenv["VALKEY_WORKER_PASSWORD"], deployment.ports["valkey"]
     url = f"redis://worker:{password}@127.0.0.1:{port}/0"
     with Connection(url, transport_options=broker_transport_options) as connection:
@@ -264,6 +264,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         ("flower", f"DUMP {QUEUE}"),
         ("flower", f"DEL {QUEUE}"),
         ("flower", f"HGET {PREFIX}unacked tag"),
+        ("worker", f"HGET {PREFIX}unacked tag"),
         ("flower", f"SADD {PREFIX}_kombu.binding.{task_queues[0].name} elsewhere"),
         ("health", f"LLEN {QUEUE}"),
     ],

@@ -48,4 +48,7 @@ def test_a_worker_survives_its_broker_and_finishes_what_it_holds(small_stage: St
     afterwards = enqueue_one(small_stage)
     until(lambda: row(afterwards)[0] == "completed")
     assert small_stage.processes("worker")["worker1"] is worker, "the same process all the time"
+    # What it had in hand it neither puts back into nothing nor writes to a file: the row's mark is the truth.
+    assert "EMERGENCY" not in worker.tail(lines=1000)
+    assert "UNABLE TO RESTORE" not in worker.tail(lines=1000)
     eyes.close()

@@ -23,6 +23,14 @@ def test_the_less_it_finds_the_longer_it_rests_up_to_a_tick() -> None:
     assert rests == pytest.approx([0.04, 0.08, 0.1, 0.1])
 
 
+def test_a_call_makes_it_eager_again_though_there_was_no_room() -> None:
+    pace = Pace(1.0)
+    for _ in range(8):
+        pace.after(0, waiting=0)
+    pace.stir()
+    assert pace.after(0, waiting=0).listen_s == 2 * EAGER_S
+
+
 @pytest.mark.parametrize("found", [1, 40])
 def test_what_it_finds_makes_it_eager_again(found: int) -> None:
     pace = Pace(1.0)

@@ -56,11 +56,8 @@ class Stream:
 
     @property
     def is_reusable(self) -> bool:
-        """Never after a body with two lengths, announced and chunked: somebody between us may believe the other one."""
         is_over = self.remaining == 0 if self.chunks is None else self.chunks.is_over
-        if not is_over or self.head.closes or (self.chunks and "content-length" in self.head.headers):
-            return False
-        return self.wire.is_quiet()
+        return is_over and not self.head.closes and self.wire.is_quiet()
 
 
 class Body:

@@ -113,7 +113,8 @@ def _run(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, A
     memo = _memos.of(grant)
     driver.execute(_GRANT_AGAIN, (grant, *memo))
     cursor = driver.execute(statement, parameters)
-    return (cursor, driver.execute(_RECALL)) if memo == NONE else (cursor,)
+    # Never prepared: after an error PostgreSQL passes over what is behind it, and psycopg would take that for prepared.
+    return (cursor, driver.execute(_RECALL, prepare=False)) if memo == NONE else (cursor,)
 
 
 def _heard(grant: str, cursor: _Cursor, recalled: _Cursor | None = None) -> Sequence[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from examples.call_handler.reporters import Ended
 from examples.call_handler.signatures import twilio_signature, vapi_signature
 from tests.database import Database
 from tests.example.conftest import TWILIO_TOKEN, VAPI_SECRET, App
+from workers.telemetry import configure_logging
 
 
 def clinic(database: Database, **registered: str) -> UUID:
@@ -156,6 +157,7 @@ def test_more_than_any_report_has_is_not_read(app: App) -> None:
 
 
 def test_nothing_of_a_delivery_is_logged_but_ids(app: App, capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
     call_id = f"c-{uuid4()}"
     app.vapi(report(call_id, "nobody's", customer={"number": "+12025550155"}))
     app.vapi(report(call_id, "nobody's", artifact={"recordingUrl": "ftp://secret"}))

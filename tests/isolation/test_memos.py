@@ -221,12 +221,13 @@ def test_a_memo_that_does_not_fit_costs_a_verification_and_nothing_else(
 def test_a_connection_on_which_grants_were_refused_serves_the_next_one(
     shared: Database, two: tuple[UUID, UUID]
 ) -> None:
-    engine = shared.engine("recording_worker")
+    engine = shared.engine("recording_worker", poolclass=QueuePool, pool_size=1, max_overflow=0)
     for _ in range(12):  # psycopg prepares what it has run five times
         assert run_as_task(engine, shared.grant(two[1]), LOOK, {}) == [(two[1],)]
         for _ in range(3):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
                 run_as_task(engine, altered(shared.grant(two[0])), LOOK, {})
+    engine.dispose()
 
 
 def test_the_oldest_memos_are_forgotten() -> None:

@@ -1,7 +1,7 @@
 """kombu's channel to Redis, with one client for as long as it has one pool.
 
-kombu makes a new ``redis.Redis`` for every message that it publishes: a third of a millisecond
-each, for an object that holds nothing but the pool and is meant to be shared by threads.
+kombu makes a new ``redis.Redis`` for every message that it publishes: a third of a millisecond each, for an object that
+holds nothing but the pool and is meant to be shared by threads.
 """
 
 from typing import Any

@@ -106,18 +106,18 @@ class Dispatcher:
         key = GrantKey.parse(self.settings.grant_key.get_secret_value())
         desks = (Upkeep.of(self.settings, key), Reception(key, self.settings.grant_lifetime_s), ExportClock(key))
         after, pace = NOBODY, Pace(self.settings.tick_s)
-        waiting: int | None = None
+        waiting = 0
         while not self.stop.is_set():
-            picked = self._pick(connection, after, most_together(waiting or 0))
+            picked = self._pick(connection, after, most_together(waiting))
             after, found = picked.after, len(picked.due)
             if picked.due:
                 self._ring(connection, bell, picked, waiting, key)
             for desk in desks:
                 desk.tend(connection, bell)
-            if self._has_heard(connection, pace.after(found, waiting=waiting or 0)):
+            if self._has_heard(connection, pace.after(found, waiting=waiting)):
                 pace.stir()
             # Asked only where there is a backlog: a burst's first doorbells are for one upload each.
-            waiting = _waiting(bell) if found > 1 else None
+            waiting = _waiting(bell) if found > 1 else 0
 
     def _has_heard(self, connection: psycopg.Connection[Any], rest: Rest) -> bool:
         """Rest, and whether somebody called."""
@@ -135,11 +135,11 @@ class Dispatcher:
         )
 
     def _ring(
-        self, connection: psycopg.Connection[Any], bell: Bell, picked: Picked, waiting: int | None, key: GrantKey
+        self, connection: psycopg.Connection[Any], bell: Bell, picked: Picked, waiting: int, key: GrantKey
     ) -> None:
-        doorbells = [self._doorbell(ring, picked.now_s, key) for ring in together(picked.due, waiting=waiting or 0)]
+        doorbells = [self._doorbell(ring, picked.now_s, key) for ring in together(picked.due, waiting=waiting)]
         try:
-            forgotten = bell.ring(doorbells, most=self.settings.dispatch_window, waiting=waiting)
+            forgotten = bell.ring(doorbells, most=self.settings.dispatch_window)
         except BrokerLostError as error:
             # Rows whose doorbell did go out may be rung for twice: the claim lets one in.
             _log.warning("broker_lost", rows=len(picked.due), error=str(error))
@@ -158,8 +158,8 @@ class Dispatcher:
         return Doorbell(org_id, (first, *also), grant)
 
 
-def _waiting(bell: Bell) -> int | None:
+def _waiting(bell: Bell) -> int:
     try:
         return bell.waiting()
     except BrokerLostError:
-        return None  # it will be met, and said, when there is something to ring for
+        return 0  # it will be met, and said, when there is something to ring for

@@ -93,6 +93,11 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
         with driver.pipeline():
             cursors = _run(driver, grant, statement, parameters)
         return _heard(grant, *cursors)
+    except IndexError as error:
+        # An error of the commit itself is an answer more than psycopg waits for. Mostly it raises that; where all the
+        # answers come with one read it looks for the question to it instead, and what it heard is lost.
+        driver.close()
+        raise psycopg.OperationalError("the transaction was not committed, or its answer was lost") from error
     finally:
         # Whoever takes the connection next has transactions begun for them. Were this forgotten, each statement would
         # be a transaction alone, and without a grant: refused.

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import hmac
+import os
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,6 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg._pipeline_base import BasePipeline
 from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
@@ -24,6 +27,7 @@ from workers.grants import GrantKey, mint
 LOOK = "SELECT DISTINCT org_id FROM public.recording_upload_queue"
 SAY = "SELECT set_config('app.task_grant', %s, true)"
 RECALL = "SELECT current_setting('app.task_memo', true), current_setting('app.task_memo_proof', true)"
+READY = b"Z\0\0\0\5I"
 SUGGEST = "SELECT set_config('app.task_memo', %s, true), set_config('app.task_memo_proof', %s, true)"
 
 Worker = psycopg.Connection[Any]
@@ -50,6 +54,19 @@ def memo(key: GrantKey, org: UUID, ends_s: int, grant: str) -> tuple[str, str]:
     said = f"{org} {ends_s} {key.kid}"
     proof = hmac.digest(key.secret, f"memo:{said} {grant}".encode(), hashlib.sha256)
     return said, base64.b64encode(proof).decode()
+
+
+def sync_and_wait_for_all_answers(pipeline: BasePipeline) -> None:
+    """As psycopg ends a pipeline, by a thread that is put aside until PostgreSQL has said its last word."""
+
+    def sync() -> None:
+        pipeline.pgconn.pipeline_sync()
+        with socket.socket(fileno=os.dup(pipeline.pgconn.socket)) as heard:
+            heard.settimeout(60)
+            until(lambda: READY in heard.recv(65_536, socket.MSG_PEEK))
+
+    pipeline.command_queue.append(sync)
+    pipeline.result_queue.append(None)
 
 
 def refused(worker: Worker) -> bool:
@@ -164,10 +181,13 @@ def test_one_statement_of_a_task_leaves_nothing_on_its_connection(shared: Databa
     engine.dispose()
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["as they come", "in one read"])
 def test_what_fails_at_the_commit_itself_is_an_error_and_the_next_statement_has_another_connection(
-    database: Database,
+    database: Database, at_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No constraint of ours is checked that late; a server that ends just then looks the same."""
+    if at_once:
+        monkeypatch.setattr(BasePipeline, "_enqueue_sync", sync_and_wait_for_all_answers)
     org = database.organisation()
     upload = database.enqueue(org)
     database.run("CREATE FUNCTION app.late() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'late'; END$$")

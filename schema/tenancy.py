@@ -16,20 +16,17 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from schema.memos import NONE, Memos
+from schema.grant import Grant
 from schema.pooler import BEHIND_A_POOLER
 
 _Driver = psycopg.Connection[Any]
-_Cursor = psycopg.Cursor[Any]
-_memos = Memos()
 
 # The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
 # before may have left a type there whose check runs wherever a statement of ours casts.
 _PATH = "set_config('search_path', 'public, pg_temp', true)"
 _GRANT = f"SELECT set_config('app.task_grant', %s, true), {_PATH}"
 _MEMO = "set_config('app.task_memo', %s, true), set_config('app.task_memo_proof', %s, true)"
-_GRANT_AGAIN = f"{_GRANT}, {_MEMO}"
-_RECALL = "SELECT current_setting('app.task_memo', true), current_setting('app.task_memo_proof', true)"
+_GRANT_AND_MEMO = f"{_GRANT}, {_MEMO}"
 _CLAIMS = f"SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true), {_PATH}"
 
 
@@ -91,8 +88,8 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
     driver.autocommit = True
     try:
         with driver.pipeline():
-            cursors = _run(driver, grant, statement, parameters)
-        return _heard(grant, *cursors)
+            cursor = _run(driver, grant, statement, parameters)
+        return cursor.fetchall()
     except IndexError as error:
         # An error of the commit itself is an answer more than psycopg waits for. Mostly it raises that; where all the
         # answers come with one read it looks for the question to it instead, and what it heard is lost.
@@ -108,24 +105,15 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
 def _one_by_one(
     driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]
 ) -> Sequence[tuple[Any, ...]]:
-    cursors = _run(driver, grant, statement, parameters)
+    rows = _run(driver, grant, statement, parameters).fetchall()
     driver.execute("COMMIT")
-    return _heard(grant, *cursors)
+    return rows
 
 
-def _run(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[_Cursor]:
-    """The statement's cursor, and where PostgreSQL said nothing of this grant before, that of what it says now."""
-    memo = _memos.of(grant)
-    driver.execute(_GRANT_AGAIN, (grant, *memo))
-    cursor = driver.execute(statement, parameters)
-    # Never prepared: after an error PostgreSQL passes over what is behind it, and psycopg would take that for prepared.
-    return (cursor, driver.execute(_RECALL, prepare=False)) if memo == NONE else (cursor,)
-
-
-def _heard(grant: str, cursor: _Cursor, recalled: _Cursor | None = None) -> Sequence[tuple[Any, ...]]:
-    if recalled is not None and (memo := recalled.fetchone()) is not None and memo[0]:
-        _memos.keep(grant, memo)
-    return cursor.fetchall()
+def _run(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+    memo = (grant.memo, grant.proof) if isinstance(grant, Grant) else ("", "")
+    driver.execute(_GRANT_AND_MEMO, (grant, *memo))
+    return driver.execute(statement, parameters)
 
 
 def _connect(engine: Engine) -> Connection:

@@ -17,7 +17,7 @@ from schema.pooler import refuse_transaction_pooler
 from workers.dispatch import NOBODY, Due, Picked, lead, most_together, pick, together, unmark
 from workers.doorbell import Bell, BrokerLostError, Doorbell
 from workers.export_clock import ExportClock
-from workers.grants import GrantKey, mint
+from workers.grants import GrantKey, mint, vouch
 from workers.pace import Pace, Rest
 from workers.reception import Reception
 from workers.settings import DispatcherSettings
@@ -155,7 +155,8 @@ class Dispatcher:
         org_id, (first, *also) = ring[0].org_id, [row.id for row in ring]
         lifetime_s = self.settings.grant_lifetime_s
         grant = mint(key, org_id=org_id, subject=first, also=also, now_s=now_s, lifetime_s=lifetime_s)
-        return Doorbell(org_id, (first, *also), grant)
+        memo = vouch(key, grant, org_id=org_id, now_s=now_s, lifetime_s=lifetime_s)
+        return Doorbell(org_id, (first, *also), grant, memo)
 
 
 def _waiting(bell: Bell) -> int:

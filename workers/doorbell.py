@@ -36,10 +36,12 @@ RENDITION_MARK = timedelta(seconds=120)
 MOST_TOGETHER = 10
 #: The message header that carries the task grant. Headers, because Flower and events show arguments (section 5).
 GRANT_HEADER = "task_grant"
+#: The one beside it, with what PostgreSQL need not find out by itself: the memo of that grant, and its proof.
+MEMO_HEADER = "task_memo"
 #: What a user asked for: its organisation, its id, and the grant for it.
 Asked = tuple[UUID, UUID, str]
-#: What goes into one message: its organisation, the ids beside it, and the grant for them.
-_Ring = tuple[UUID, Mapping[str, Any], str]
+#: What goes into one message: its organisation, the ids beside it, and the headers with the grant for them.
+_Ring = tuple[UUID, Mapping[str, Any], Mapping[str, Any]]
 
 
 class BrokerLostError(Exception):
@@ -54,6 +56,7 @@ class Doorbell:
     org_id: UUID
     upload_ids: tuple[UUID, ...]
     grant: str
+    memo: tuple[str, str] = ("", "")
 
 
 class Bell:
@@ -86,7 +89,11 @@ class Bell:
         Raises ``BrokerLostError``: some may have gone out then.
         """
         rings = [
-            (bell.org_id, {"upload_ids": [str(upload_id) for upload_id in bell.upload_ids]}, bell.grant)
+            (
+                bell.org_id,
+                {"upload_ids": [str(upload_id) for upload_id in bell.upload_ids]},
+                {GRANT_HEADER: bell.grant, MEMO_HEADER: bell.memo},
+            )
             for bell in doorbells
         ]
         return self._ring_each(UPLOAD_QUEUE, UPLOAD_TASK, rings, most)
@@ -105,15 +112,16 @@ class Bell:
 
     def ring_for_upkeep(self, task: str, asked: Sequence[tuple[UUID, str]], *, most: int) -> int:
         """The same for sweeps and erasures: for each organisation the grant for it."""
-        return self._ring_each(MAINTENANCE_QUEUE, task, [(org_id, {}, grant) for org_id, grant in asked], most)
+        rings: list[_Ring] = [(org_id, {}, {GRANT_HEADER: grant}) for org_id, grant in asked]
+        return self._ring_each(MAINTENANCE_QUEUE, task, rings, most)
 
     def _ring_each(self, queue: str, task: str, rings: Sequence[_Ring], most: int) -> int:
         with self._together(queue, most, len(rings)) as (producer, forgotten):
-            for org_id, ids, grant in rings:
+            for org_id, ids, headers in rings:
                 self._app.send_task(
                     task,
                     kwargs={"org_id": str(org_id), **ids},
-                    headers={GRANT_HEADER: grant},
+                    headers=headers,
                     queue=queue,
                     producer=producer,
                     declare=[],  # a fifth of the time, for a list that Redis makes when something is put into it
@@ -147,7 +155,7 @@ class Bell:
 
 
 def _named(name: str, asked: Sequence[Asked]) -> list[_Ring]:
-    return [(org_id, {name: str(row_id)}, grant) for org_id, row_id, grant in asked]
+    return [(org_id, {name: str(row_id)}, {GRANT_HEADER: grant}) for org_id, row_id, grant in asked]
 
 
 def _waiting(producer: Producer, queue: str) -> int:

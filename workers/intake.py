@@ -11,9 +11,10 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 from uuid import UUID, uuid4
 
+from schema.grant import Grant
 from workers.doorbell import (
     DOWNLOAD_QUEUE,
     DOWNLOAD_TASK,
@@ -22,6 +23,7 @@ from workers.doorbell import (
     EXPORT_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
+    MEMO_HEADER,
     MOST_TOGETHER,
     RENDITION_QUEUE,
     RENDITION_TASK,
@@ -29,11 +31,10 @@ from workers.doorbell import (
     UPLOAD_QUEUE,
     UPLOAD_TASK,
 )
-from workers.grants import Grant
 
 REFUSED_TASK = "recordings.refused"
 #: Characters. A doorbell has about 200 to 700, a grant 400 to 1000; PostgreSQL takes none over 4096.
-_MOST_BODY, _MOST_GRANT = 8_192, 4_096
+_MOST_BODY, _MOST_GRANT, _MOST_MEMO = 8_192, 4_096, 256
 
 Seen = Literal["malformed", "missing", "misdirected"]
 
@@ -88,7 +89,7 @@ def take(raw: object, queue: str) -> dict[str, Any]:
     except _MalformedError:
         seen = "malformed"
     if seen is None and bell is not None and task is not None and message_id is not None:
-        return _message(queue, task, message_id, bell.kwargs, Grant(headers[GRANT_HEADER]))
+        return _message(queue, task, message_id, bell.kwargs, Grant(headers[GRANT_HEADER], *_memo(headers)))
     org_id, upload_id = (bell.org_id, bell.upload_id) if bell is not None else (None, None)
     refused = Refused(seen, task, message_id, org_id, upload_id)
     values = {name: value and str(value) for name, value in asdict(refused).items()}
@@ -108,7 +109,7 @@ def claimed(grant: str) -> Mapping[str, Any]:
 def _objection(grant: object, bell: _Doorbell) -> Seen | None:
     """A grant is for the rows that it names, all of them. Its signature holds it together, and is PostgreSQL's to
     judge."""
-    if not isinstance(grant, str) or len(grant) > _MOST_GRANT or not grant.isascii() or "\0" in grant:
+    if not _is_plain(grant, _MOST_GRANT):
         raise _MalformedError
     if not grant:
         return "missing"
@@ -117,6 +118,18 @@ def _objection(grant: object, bell: _Doorbell) -> Seen | None:
         return None
     is_for_this = (claims.get("org_id"), claims.get("sub"), claims.get("also", [])) == bell.named
     return None if is_for_this else "misdirected"
+
+
+def _memo(headers: Mapping[str, Any]) -> tuple[str, str]:
+    """A shortcut: what is none is left out, and PostgreSQL goes the long way."""
+    match headers.get(MEMO_HEADER):
+        case [str() as memo, str() as proof] if _is_plain(memo, _MOST_MEMO) and _is_plain(proof, _MOST_MEMO):
+            return memo, proof
+    return "", ""
+
+
+def _is_plain(text: object, most: int) -> TypeGuard[str]:
+    return isinstance(text, str) and len(text) <= most and text.isascii() and "\0" not in text
 
 
 def _kwargs(raw: object) -> dict[str, Any]:

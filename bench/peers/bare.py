@@ -15,9 +15,10 @@ from bench.peers.peer import WARM_UP_SIZE, Cell, Measured, PeerFailedError
 from bench.peers.project import SETTINGS, WARM_UP
 from bench.peers.uploads import Batch, Uploads
 from bench.usage import Observed
+from schema.grant import Grant
 from workers.embedded.children import ROOM
 from workers.embedded.process import basics
-from workers.grants import GrantKey, mint
+from workers.grants import GrantKey, mint, vouch
 
 _MARK = """
 UPDATE public.recording_upload_queue SET dispatched_until = now() + interval '1 hour' WHERE id = ANY(%s)
@@ -80,20 +81,24 @@ class Pools:
     def hand_out(self, batch: Batch) -> None:
         work = mark_and_grant(self.ground, batch)
         for index, pool in enumerate(self.pools):
-            _say(pool, json.dumps(work[index :: len(self.pools)]))
+            share = [(grant, grant.memo, grant.proof, upload_id) for grant, upload_id in work[index :: len(self.pools)]]
+            _say(pool, json.dumps(share))
             _hear(pool, "ready")
 
 
-def mark_and_grant(ground: Ground, batch: Batch) -> list[tuple[str, str]]:
-    """As the dispatcher would, before the clock starts: pairs of a grant and an upload's id."""
+def mark_and_grant(ground: Ground, batch: Batch) -> list[tuple[Grant, str]]:
+    """As the dispatcher would for one upload a doorbell, before the clock starts: pairs of a grant, with what comes
+    along with it, and an upload's id."""
     with ground.admin() as connection:
         connection.execute(_MARK, ([upload_id for upload_id, _ in batch.rows],))
     key = GrantKey.parse(ground.stack.state.secrets["grant_key"])
     return [(_grant(key, upload_id, org_id), str(upload_id)) for upload_id, org_id in batch.rows]
 
 
-def _grant(key: GrantKey, upload_id: UUID, org_id: UUID) -> str:
-    return mint(key, org_id=org_id, subject=upload_id, now_s=time.time(), lifetime_s=3600)
+def _grant(key: GrantKey, upload_id: UUID, org_id: UUID) -> Grant:
+    now_s, lifetime_s = time.time(), 3600
+    grant = mint(key, org_id=org_id, subject=upload_id, now_s=now_s, lifetime_s=lifetime_s)
+    return Grant(grant, *vouch(key, grant, org_id=org_id, now_s=now_s, lifetime_s=lifetime_s))
 
 
 def _say(pool: "subprocess.Popen[str]", line: str) -> None:

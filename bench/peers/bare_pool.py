@@ -1,5 +1,5 @@
-"""The pool's process. For each line of work (JSON: pairs of a grant and an upload's id) it says ready; told to go, it
-does them all and says done. It ends with its input.
+"""The pool's process. For each line of work (JSON: of each a grant, its memo and proof, and an upload's id) it says ready;
+told to go, it does them all and says done. It ends with its input.
 
 python -m bench.peers.bare_pool THREADS
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
+from schema.grant import Grant
 from workers.copy import copy
 from workers.pipeline import build_uploader
 from workers.settings import WorkerSettings
@@ -40,7 +41,7 @@ def main(threads: int, say: Callable[[str], None]) -> None:
     worker = build_uploader(WorkerSettings.load(), worker="bare", slots=threads)
     with ThreadPoolExecutor(threads) as pool:
         for line in sys.stdin:
-            work = [(grant, UUID(upload_id)) for grant, upload_id in json.loads(line)]
+            work = [(Grant(*grant), UUID(upload_id)) for *grant, upload_id in json.loads(line)]
             say("ready")
             sys.stdin.readline()
             for done in [pool.submit(one, worker, grant, upload_id) for grant, upload_id in work]:

@@ -17,12 +17,12 @@ from psycopg._pipeline_base import BasePipeline
 from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
-from schema.memos import MOST, NONE, Memos
+from schema.grant import Grant
 from schema.tenancy import run_as_task
 from tests.database import Database
 from tests.isolation.test_grants import altered, edited
 from tests.waiting import until
-from workers.grants import GrantKey, mint
+from workers.grants import GrantKey, mint, vouch
 
 LOOK = "SELECT DISTINCT org_id FROM public.recording_upload_queue"
 SAY = "SELECT set_config('app.task_grant', %s, true)"
@@ -214,28 +214,47 @@ def test_no_parallel_worker_is_asked_and_the_answer_is_one_for_a_statement(share
     assert shared.one(function) == ("u", "s", True)
 
 
-def test_what_was_verified_once_is_said_to_postgresql_again_with_the_same_grant_and_no_other(
+def test_what_the_dispatcher_says_of_a_grant_is_what_postgresql_writes_down_of_it(
+    shared: Database, two: tuple[UUID, UUID], worker: Worker
+) -> None:
+    now_s = time.time()
+    grant = mint(shared.key, org_id=two[0], subject=uuid4(), now_s=now_s, lifetime_s=600)
+    worker.execute(SAY, (grant,))
+    worker.execute(LOOK)
+    said = vouch(shared.key, grant, org_id=two[0], now_s=now_s, lifetime_s=600)
+    assert worker.execute(RECALL).fetchone() == said
+
+
+def test_what_came_with_a_grant_is_said_to_postgresql_and_with_no_other(
     shared: Database, two: tuple[UUID, UUID]
 ) -> None:
-    engine, (grant, other) = shared.engine("recording_worker"), (shared.grant(org) for org in two)
-    assert run_as_task(engine, grant, RECALL, {}) == [("", "")]
-    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
-    said = run_as_task(engine, grant, RECALL, {})
-    assert said[0][0].startswith(f"{two[0]} ")
-    assert said == run_as_task(engine, grant, RECALL, {})
-    assert run_as_task(engine, other, RECALL, {}) == [("", "")]
-    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+    engine, grants = shared.engine("recording_worker"), [shared.grant(org) for org in two]
+    vouched = Grant(grants[0], *memo(shared.key, two[0], int(time.time()) + 60, grants[0]))
+    for _ in range(2):
+        assert run_as_task(engine, vouched, RECALL, {}) == [(vouched.memo, vouched.proof)]
+        assert run_as_task(engine, vouched, LOOK, {}) == [(two[0],)]
+        assert run_as_task(engine, grants[1], RECALL, {}) == [("", "")]
+        assert run_as_task(engine, grants[1], LOOK, {}) == [(two[1],)]
 
 
 @pytest.mark.parametrize("wrong", [("made up", "made up"), ("\u00fc", ""), (" ", " ")])
 def test_a_memo_that_does_not_fit_costs_a_verification_and_nothing_else(
-    shared: Database, two: tuple[UUID, UUID], wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    shared: Database, two: tuple[UUID, UUID], wrong: tuple[str, str]
 ) -> None:
-    monkeypatch.setattr("schema.memos.Memos.of", lambda *_: wrong)
     engine = shared.engine("recording_worker")
-    assert run_as_task(engine, shared.grant(two[1]), LOOK, {}) == [(two[1],)]
+    assert run_as_task(engine, Grant(shared.grant(two[1]), *wrong), LOOK, {}) == [(two[1],)]
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
-        run_as_task(engine, altered(shared.grant(two[1])), LOOK, {})
+        run_as_task(engine, Grant(altered(shared.grant(two[1])), *wrong), LOOK, {})
+
+
+def test_a_memo_of_ones_own_opens_nothing_of_anothers(shared: Database, two: tuple[UUID, UUID]) -> None:
+    engine, (own, other) = shared.engine("recording_worker"), (shared.grant(org) for org in two)
+    of_own = memo(shared.key, two[0], int(time.time()) + 60, own)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
+        run_as_task(engine, Grant(edited(own, org_id=str(two[1])), *of_own), LOOK, {})
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
+        run_as_task(engine, Grant("", of_own[0].replace(str(two[0]), str(two[1])), of_own[1]), LOOK, {})
+    assert run_as_task(engine, Grant(other, *of_own), LOOK, {}) == [(two[1],)]
 
 
 def test_a_connection_on_which_grants_were_refused_serves_the_next_one(
@@ -248,12 +267,3 @@ def test_a_connection_on_which_grants_were_refused_serves_the_next_one(
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
                 run_as_task(engine, altered(shared.grant(two[0])), LOOK, {})
     engine.dispose()
-
-
-def test_the_oldest_memos_are_forgotten() -> None:
-    memos = Memos()
-    for number in range(MOST + 1):
-        memos.keep(str(number), ("memo", str(number)))
-    assert memos.of("0") == NONE
-    assert memos.of("1") == ("memo", "1")
-    assert memos.of(str(MOST)) == ("memo", str(MOST))

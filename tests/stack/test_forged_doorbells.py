@@ -13,7 +13,7 @@ import pytest
 from tests.stack.conftest import RunningStack, recordings
 from tests.stack.wiretap import QUEUE, Wiretap, doorbell, edited, encoded, wiretap
 from tests.waiting import until
-from workers.grants import GrantKey, mint
+from workers.grants import GrantKey, mint, vouch
 
 pytestmark = pytest.mark.stack
 TABLES = (
@@ -138,10 +138,24 @@ def test_the_row_would_have_been_taken_with_the_dispatchers_own_grant(scene: Sce
     assert scene.audited() == []
 
 
+def test_what_the_dispatcher_says_of_its_grant_goes_all_the_way_to_postgresql(scene: Scene) -> None:
+    """Beside no grant at all it is believed, for only the key's holder can say it: nothing else proves that it came."""
+    memo = vouch(scene.key, "none", org_id=scene.org, now_s=time.time(), lifetime_s=60)
+    scene.tap.push(scene.forged("none", task_memo=memo))
+    assert scene.stack.settled(scene.upload)["status"] == "completed"
+    assert scene.audited() == []
+
+
 REFUSED: dict[str, tuple[str, Any]] = {
     "no grant": ("missing", lambda s: s.forged(task_grant="")),
     "no grant at all": ("forged", lambda s: s.forged("not.a.grant")),
     "a key that nobody has": ("unknown_key", lambda s: s.forged(s.grant(GrantKey.generate()))),
+    "a memo by another key": (
+        "forged",
+        lambda s: s.forged(
+            task_memo=vouch(GrantKey("k", b"g" * 32), "", org_id=s.org, now_s=time.time(), lifetime_s=60)
+        ),
+    ),
     "an edited grant": ("forged", lambda s: s.forged(s.grant()[:-6] + "AAAAAA")),
     "a good grant of one's own, the other's ids": ("misdirected", lambda s: s.forged(s.grant(org=s.own))),
     "a good grant for another upload": ("misdirected", lambda s: s.forged(s.grant(row=uuid4()))),

@@ -13,19 +13,21 @@ from celery import Celery
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schema.grant import Grant
 from workers import intake
 from workers.doorbell import (
     DOWNLOAD_QUEUE,
     DOWNLOAD_TASK,
     GRANT_HEADER,
     MAINTENANCE_QUEUE,
+    MEMO_HEADER,
     RENDITION_QUEUE,
     RENDITION_TASK,
     SWEEP_TASK,
     UPLOAD_QUEUE,
     UPLOAD_TASK,
 )
-from workers.grants import Grant, GrantKey, mint
+from workers.grants import GrantKey, mint
 from workers.intake import REFUSED_TASK, Refused, take
 
 ORG, OTHER, ROW, STRANGER = (UUID(int=number) for number in (1, 2, 3, 4))
@@ -177,6 +179,21 @@ def test_what_was_taken_can_be_taken_again_when_the_broker_gives_it_back() -> No
     again = take(once, UPLOAD_QUEUE)
     assert body(again) == body(once)
     assert again["headers"] | {GRANT_HEADER: ""} == once["headers"] | {GRANT_HEADER: ""}
+
+
+def test_what_the_dispatcher_says_of_the_grant_comes_along_with_it() -> None:
+    taken = take(with_header(**{MEMO_HEADER: ["memo", "proof"]}), UPLOAD_QUEUE)["headers"]
+    assert (taken[GRANT_HEADER].memo, taken[GRANT_HEADER].proof) == ("memo", "proof")
+    assert MEMO_HEADER not in taken
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "memo", [], ["memo"], ["memo", 7], ["m", "p", "x"], ["\0", "p"], ["\u00fc", "p"], ["m", "p" * 257]]
+)
+def test_what_is_no_memo_is_left_out_and_the_doorbell_answered_without(wrong: Any) -> None:
+    taken = take(with_header(**{MEMO_HEADER: wrong}), UPLOAD_QUEUE)["headers"]
+    assert taken["task"] == UPLOAD_TASK
+    assert (taken[GRANT_HEADER].memo, taken[GRANT_HEADER].proof) == ("", "")
 
 
 def test_every_task_of_ours_has_its_place_at_the_gate() -> None:

@@ -16,12 +16,14 @@ from sqlalchemy import Engine
 from schema.tenancy import run_as_task
 from workers.errors import AttemptError, LeaseLost
 from workers.retry import Decision, GiveUp, Reschedule, Snooze
+from workers.sources import ACCOUNTS
 from workers.states import Outcome, Status
 from workers.uploads import Copied, Upload
 
-# What nearly every doorbell is for: a pending row, its call and the credentials, and nothing else. Each table that a
-# statement names costs, found or not: its policies, its checks, its place in the plan. For whatever this does not find
-# there is _CLAIM, which says the same and the rest; another may have claimed in between, and then neither finds it.
+# What nearly every doorbell is for: a pending row, and nothing else. Each table that a statement reads costs its
+# policies, found or not: so a call's id at its provider and the credentials are looked up for those providers only that
+# are asked by them. For whatever this does not find there is _CLAIM, which says the same and the rest; another may have
+# claimed in between, and then neither finds it.
 #
 # Only what is dispatched: the dispatcher's count of an organisation's rows in flight rests on its marks, so a doorbell
 # that comes twice, late or out of turn finds none and changes nothing (law 1).
@@ -29,12 +31,15 @@ _CLAIM_PENDING = """
 UPDATE public.recording_upload_queue AS q SET
     status = 'processing', attempt = q.attempt + 1, worker = %(worker)s, claim_id = %(claim_id)s,
     lease_expires_at = now() + %(lease)s, dispatched_until = NULL
-FROM public.call_logs AS c
 WHERE q.id = %(id)s AND q.dispatched_until > now() AND q.status NOT IN ('processing', 'completed', 'failed')
-  AND q.next_attempt_at <= now() AND c.org_id = q.org_id AND c.id = q.call_id
-RETURNING q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt,
-    q.failures, q.max_failures, q.created_at, now(),
-    (SELECT i.sealed_credentials FROM public.integrations AS i WHERE i.org_id = q.org_id AND i.provider = q.provider),
+  AND q.next_attempt_at <= now()
+RETURNING q.id, q.org_id, q.call_id, q.provider,
+    CASE WHEN q.provider = ANY(%(accounts)s) THEN
+        (SELECT c.provider_call_id FROM public.call_logs AS c WHERE c.org_id = q.org_id AND c.id = q.call_id) END,
+    q.recording_id, q.source_url, q.attempt, q.failures, q.max_failures, q.created_at, now(),
+    CASE WHEN q.provider = ANY(%(accounts)s) THEN
+        (SELECT i.sealed_credentials FROM public.integrations AS i
+         WHERE i.org_id = q.org_id AND i.provider = q.provider) END,
     least(extract(epoch FROM now() - q.next_attempt_at) * 1000, 2147483647)::integer,
     coalesce(q.retried_at, q.created_at)
 """
@@ -93,8 +98,8 @@ WITH due AS MATERIALIZED (
 SELECT q.id, q.org_id, q.call_id, q.provider, c.provider_call_id, q.recording_id, q.source_url, q.attempt, q.failures,
        q.max_failures, q.created_at, now(), i.sealed_credentials, q.queue_ms, coalesce(q.retried_at, q.created_at)
 FROM mine AS q
-JOIN public.call_logs AS c ON c.org_id = q.org_id AND c.id = q.call_id
-LEFT JOIN public.integrations AS i ON i.org_id = q.org_id AND i.provider = q.provider
+LEFT JOIN public.call_logs AS c ON c.org_id = q.org_id AND c.id = q.call_id AND q.provider = ANY(%(accounts)s)
+LEFT JOIN public.integrations AS i ON i.org_id = q.org_id AND i.provider = q.provider AND q.provider = ANY(%(accounts)s)
 """
 
 # Before any claim: only what nobody has claimed still has a mark.
@@ -177,6 +182,7 @@ SELECT id FROM public.recording_upload_queue
 WHERE id = %(id)s AND attempt = %(attempt)s AND status = %(status)s
 """
 
+_ACCOUNTS = list(ACCOUNTS)
 _LOST_MESSAGE = "The worker died, or went silent past its lease."
 
 
@@ -197,6 +203,7 @@ class Queue:
             "worker": self.worker,
             "lease": self.lease,
             "lost_message": _LOST_MESSAGE,
+            "accounts": _ACCOUNTS,
         }
         rows = run_as_task(self.engine, grant, _CLAIM_PENDING, parameters)
         rows = rows or run_as_task(self.engine, grant, _CLAIM, parameters)

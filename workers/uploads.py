@@ -13,7 +13,8 @@ class Upload:
     org_id: UUID
     call_id: UUID
     provider: str
-    provider_call_id: str
+    #: None, like the credentials, for a provider that is not asked by it (``sources.ACCOUNTS``).
+    provider_call_id: str | None
     recording_id: str
     source_url: str
     attempt: int

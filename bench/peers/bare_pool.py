@@ -1,5 +1,5 @@
-"""The pool's process. For each line of work (JSON: of each a grant, its memo and proof, and an upload's id) it says ready;
-told to go, it does them all and says done. It ends with its input.
+"""The pool's process. For each line of work (JSON: of each a grant, its memo and proof, and an upload's id) it says
+ready; told to go, it does them all and says done. It ends with its input.
 
 python -m bench.peers.bare_pool THREADS
 """

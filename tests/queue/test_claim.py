@@ -16,6 +16,7 @@ from workers import queue
 from workers.errors import SourceGone
 from workers.queue import Queue
 from workers.retry import GiveUp
+from workers.sources import ACCOUNTS
 from workers.uploads import Upload
 
 
@@ -38,10 +39,15 @@ def test_a_claim_brings_what_the_copy_needs(desk: Desk) -> None:
     assert row["lease_expires_at"] > upload.claimed_at
 
 
-def test_the_short_claim_brings_what_the_whole_one_brings_and_leaves_the_same_behind(desk: Desk) -> None:
-    upload_id, found = desk.enqueue(provider="twilio"), []
+@pytest.mark.parametrize("provider", [*ACCOUNTS, "https", "another"])
+def test_the_short_claim_brings_what_the_whole_one_brings_and_leaves_the_same_behind(desk: Desk, provider: str) -> None:
+    desk.database.run(
+        "INSERT INTO integrations (org_id, provider, sealed_credentials) VALUES (%s, %s, 'x')", desk.org_id, provider
+    )
+    upload_id, found = desk.enqueue(provider=provider), []
     desk.change(upload_id, "dispatched_until = now() + interval '1 hour'")
     asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(minutes=1), "lost_message": "", "id": upload_id}
+    asked["accounts"] = list(ACCOUNTS)
     # In one transaction, for which it is always the same time.
     with desk.database.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
         worker.execute("SELECT set_config('app.task_grant', %s, true)", (desk.grant,))
@@ -50,13 +56,14 @@ def test_the_short_claim_brings_what_the_whole_one_brings_and_leaves_the_same_be
                 brought = worker.execute(statement, asked).fetchall()
                 found.append((brought, worker.execute("SELECT * FROM recording_upload_queue").fetchall()))
     assert len(found[0][0]) == 1
+    assert (b"x" in found[0][0][0]) == (provider in ACCOUNTS)
     assert found[0] == found[1]
 
 
 def test_what_the_short_claim_does_not_find_is_left_as_it_is(desk: Desk) -> None:
     lost = desk.claimed()
     desk.change(lost.id, "lease_expires_at = now(), dispatched_until = now() + interval '1 hour'")
-    asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(0), "id": lost.id}
+    asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(0), "accounts": [], "id": lost.id}
     before = desk.row(lost.id)
     assert run_as_task(desk.engine, desk.grant, queue._CLAIM_PENDING, asked) == []
     assert desk.row(lost.id) == before

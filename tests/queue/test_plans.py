@@ -121,7 +121,13 @@ def test_the_fair_pick_reads_as_many_rows_as_it_may_pick_not_as_many_as_wait(lea
 
 FENCE: dict[str, Any] = {"id": uuid4(), "attempt": 1}
 SETTLED = {"queue_ms": 1, "total_ms": 1}
-CLAIM = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(seconds=60), "lost_message": "x"}
+CLAIM = {
+    "worker": "w",
+    "claim_id": UUID(int=1),
+    "lease": timedelta(seconds=60),
+    "lost_message": "x",
+    "accounts": ["vapi"],
+}
 COMPLETE = (
     SETTLED
     | {"object_key": "k", "size_bytes": 1, "sha256": "a" * 64, "content_type": "x", "format": "wav"}

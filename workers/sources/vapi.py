@@ -20,7 +20,7 @@ class Vapi:
 
     def request(self, upload: Upload, credentials: Credentials | None) -> Request:
         # An id that is not one must not become a path of its own choosing at the provider, with our key on it.
-        if credentials is None or not _ID.fullmatch(upload.provider_call_id):
+        if credentials is None or not _ID.fullmatch(upload.provider_call_id or ""):
             return Request(upload.source_url, not_found=SourceNotReady, refused=CredentialsMissing)
         return Request(
             f"{self.api}/call/{upload.provider_call_id}/mono-recording",

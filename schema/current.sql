@@ -2100,6 +2100,8 @@ CREATE INDEX recording_upload_queue_dispatched ON public.recording_upload_queue 
 
 CREATE INDEX recording_upload_queue_due ON public.recording_upload_queue USING btree (org_id, priority, next_attempt_at) WHERE (status = 'pending'::text);
 
+CREATE INDEX recording_upload_queue_failed ON public.recording_upload_queue USING btree (org_id) WHERE ((status = 'failed'::text) AND (lease_expires_at IS NULL));
+
 CREATE INDEX recording_upload_queue_leased ON public.recording_upload_queue USING btree (org_id, lease_expires_at) WHERE (status = 'processing'::text);
 
 CREATE INDEX recording_upload_queue_object ON public.recording_upload_queue USING btree (org_id, object_key COLLATE "C") WHERE (object_key IS NOT NULL);

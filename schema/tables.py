@@ -177,6 +177,11 @@ class RecordingUpload(Base):
             postgresql_where=text("status = 'processing'"),
         ),
         Index(
+            "recording_upload_queue_failed",
+            "org_id",
+            postgresql_where=text("status = 'failed' AND lease_expires_at IS NULL"),
+        ),
+        Index(
             "recording_upload_queue_dispatched",
             "org_id",
             "dispatched_until",

@@ -8,13 +8,31 @@ import psycopg
 
 from workers.crew import Worker, read_crew
 
-# Settled rows of an organisation are counted, and that grows with its history; what is unsettled comes from indexes.
+# No row is read, only indexes: one that has all rows, and the small ones of what is not completed; what is left over is
+# completed. No failed row has a lease: said because the index of the failed says it.
+#
+# MATERIALIZED, for each is to be counted once: where the planner takes 31 organisations for one, as it may until they
+# are analyzed, it would count the history for each of them anew (4.7 s of a million rows instead of 0.2 s).
 _BY_ORGANISATION = """
-SELECT o.id, o.name, o.status,
-       count(q.id) FILTER (WHERE q.status = 'pending'), count(q.id) FILTER (WHERE q.status = 'processing'),
-       count(q.id) FILTER (WHERE q.status = 'completed'), count(q.id) FILTER (WHERE q.status = 'failed')
-FROM public.organizations AS o LEFT JOIN public.recording_upload_queue AS q ON q.org_id = o.id
-GROUP BY o.id ORDER BY o.name, o.id
+WITH known AS MATERIALIZED (
+    SELECT org_id, count(*) AS n FROM public.recording_upload_queue GROUP BY org_id
+), pending AS MATERIALIZED (
+    SELECT org_id, count(*) AS n FROM public.recording_upload_queue WHERE status = 'pending' GROUP BY org_id
+), processing AS MATERIALIZED (
+    SELECT org_id, count(*) AS n FROM public.recording_upload_queue WHERE status = 'processing' GROUP BY org_id
+), failed AS MATERIALIZED (
+    SELECT org_id, count(*) AS n FROM public.recording_upload_queue
+    WHERE status = 'failed' AND lease_expires_at IS NULL GROUP BY org_id
+)
+SELECT o.id, o.name, o.status, coalesce(pending.n, 0), coalesce(processing.n, 0),
+       coalesce(known.n, 0) - coalesce(pending.n, 0) - coalesce(processing.n, 0) - coalesce(failed.n, 0),
+       coalesce(failed.n, 0)
+FROM public.organizations AS o
+LEFT JOIN known ON known.org_id = o.id
+LEFT JOIN pending ON pending.org_id = o.id
+LEFT JOIN processing ON processing.org_id = o.id
+LEFT JOIN failed ON failed.org_id = o.id
+ORDER BY o.name, o.id
 """
 
 _LATE = """

@@ -17,7 +17,7 @@ import pytest
 from tests.database import Database
 from tests.queue.test_plans import FENCE, PICK, STATEMENTS, explain, explain_generic, rows_read
 from tests.schema.test_migrations import binaries
-from workers import dispatch
+from workers import dispatch, progress
 from workers.dispatcher import _SESSION
 from workers.embedded.postgres import Postgres
 
@@ -136,6 +136,19 @@ def test_a_row_is_found_alone_however_many_of_its_organisation_are_in_flight(
         found = how(connection, statement, FENCE | parameters)
     keys = {"recording_upload_queue_pkey", "recording_upload_queue_org_id_id_key"}
     assert {index for _, table, index in found if table == "recording_upload_queue"} <= keys
+
+
+def test_status_counts_by_indexes_and_reads_no_row(large: Database) -> None:
+    with large.connect("recording_ops") as ops:
+        found = explain(ops, progress._BY_ORGANISATION, {})
+    on_queue = {(how, index) for how, table, index in found if table == "recording_upload_queue"}
+    assert {how for how, _ in on_queue} == {"Index Only Scan"}
+    unsettled = {"due", "leased", "failed"}
+    # Whichever has every row: here they are much the same size.
+    history = {"org_id_id_key", "call", "org_id_provider_recording_id_key"}
+    names = {str(index).removeprefix("recording_upload_queue_") for _, index in on_queue}
+    assert names > unsettled
+    assert names - unsettled <= history
 
 
 LISTS = {

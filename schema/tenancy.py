@@ -19,6 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from schema.grant import Grant
 from schema.pooler import BEHIND_A_POOLER
 
+#: As PostgreSQL is asked, with named parameters; and as it answers.
+Statement = tuple[str, Mapping[str, Any]]
+Rows = Sequence[tuple[Any, ...]]
 _Driver = psycopg.Connection[Any]
 
 # The temporary schema last, by its name: unnamed it comes first, for types and tables, and whoever used the connection
@@ -57,7 +60,7 @@ def user_transaction(engine: Engine, claims: Mapping[str, Any] | None) -> Iterat
         yield connection
 
 
-def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[str, Any]) -> Rows:
     """One statement in one task transaction, in one round trip: grant, statement and commit go out together.
 
     Behind a pooler they go one after the other: psycopg ends a pipeline with a Flush, and one that comes late there
@@ -66,11 +69,16 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
     Returns its rows, committed. For the statements of the hot path, each of which is a whole decision of the queue.
     Errors are psycopg's; a connection that broke is dropped from the pool, together with the others of its age.
     """
+    return run_all_as_task(engine, grant, (statement, parameters))[0]
+
+
+def run_all_as_task(engine: Engine, grant: str, *statements: Statement) -> Sequence[Rows]:
+    """The same for statements that take place together or not at all: the rows of each."""
     with _connect(engine) as pooled:
         driver: _Driver = pooled.connection.driver_connection  # type: ignore[assignment]
         run = _one_by_one if pooled.info.get(BEHIND_A_POOLER) else _at_once
         try:
-            return run(driver, grant, statement, parameters)
+            return run(driver, grant, statements)
         except psycopg.OperationalError:
             if driver.closed:
                 pooled.invalidate()
@@ -82,14 +90,14 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
                 pooled.invalidate()
 
 
-def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
+def _at_once(driver: _Driver, grant: str, statements: Sequence[Statement]) -> Sequence[Rows]:
     """No BEGIN and no COMMIT: PostgreSQL takes what comes before a pipeline's end for one transaction, commits it
     there, and runs nothing behind an error. Each would be a message more, for us to write and for it to answer."""
     driver.autocommit = True
     try:
         with driver.pipeline():
-            cursor = _run(driver, grant, statement, parameters)
-        return cursor.fetchall()
+            cursors = _run(driver, grant, statements)
+        return [cursor.fetchall() for cursor in cursors]
     except IndexError as error:
         # An error of the commit itself is an answer more than psycopg waits for. Mostly it raises that; where all the
         # answers come with one read it looks for the question to it instead, and what it heard is lost.
@@ -102,18 +110,16 @@ def _at_once(driver: _Driver, grant: str, statement: str, parameters: Mapping[st
             driver.autocommit = False
 
 
-def _one_by_one(
-    driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]
-) -> Sequence[tuple[Any, ...]]:
-    rows = _run(driver, grant, statement, parameters).fetchall()
+def _one_by_one(driver: _Driver, grant: str, statements: Sequence[Statement]) -> Sequence[Rows]:
+    rows = [cursor.fetchall() for cursor in _run(driver, grant, statements)]
     driver.execute("COMMIT")
     return rows
 
 
-def _run(driver: _Driver, grant: str, statement: str, parameters: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+def _run(driver: _Driver, grant: str, statements: Sequence[Statement]) -> Sequence[psycopg.Cursor[Any]]:
     memo = (grant.memo, grant.proof) if isinstance(grant, Grant) else ("", "")
     driver.execute(_GRANT_AND_MEMO, (grant, *memo))
-    return driver.execute(statement, parameters)
+    return [driver.execute(statement, parameters) for statement, parameters in statements]
 
 
 def _connect(engine: Engine) -> Connection:

@@ -24,6 +24,8 @@ _LOOK_EVERY_S = 0.1
 
 #: Takes the marks off these rows, under this grant.
 GiveBack = Callable[[str, Sequence[UUID]], None]
+#: The next of the doorbell, for whoever can begin it at once; None if there is none.
+Following = Callable[[], UUID | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -66,23 +68,27 @@ class Batches:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _watch: threading.Thread | None = None
 
-    def answer(self, grant: str, ids: Iterable[UUID], carry_out: Callable[[UUID], bool]) -> tuple[UUID, ...]:
+    def answer(self, grant: str, ids: Iterable[UUID], carry_out: Callable[[UUID, Following], bool]) -> tuple[UUID, ...]:
         """Carry out each in turn, until one says that the doorbell is of no more use. Returns what was given back.
 
-        Whatever ``carry_out`` raises is raised here, and the rest is given back first.
+        ``carry_out`` may take those that follow into its own hands, one at a time, each as it begins it. Whatever it
+        raises is raised here, and the rest is given back first.
         """
         batch = _Batch(grant, deque(ids), self.clock())
         if len(batch.ids) > 1:
             self._watch_over(batch)
         try:
-            while not self.is_over() and (upload_id := batch.take(self.clock())) is not None:
-                if not carry_out(upload_id) and not self.is_over():
+            while (upload_id := self._next(batch)) is not None:
+                if not carry_out(upload_id, lambda: self._next(batch)) and not self.is_over():
                     return tuple(batch.drop())
         finally:
             with self._changed:
                 self._open.discard(batch)
             self._return(batch)
         return tuple(batch.given_back)
+
+    def _next(self, batch: _Batch) -> UUID | None:
+        return None if self.is_over() else batch.take(self.clock())
 
     def _watch_over(self, batch: _Batch) -> None:
         with self._changed:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from workers.batch import Batches
+from workers.batch import Batches, Following
 from workers.circuit import Circuit
 from workers.copy import Limits, copy
 from workers.credentials import Credentials, SealKey, unseal
@@ -58,12 +58,13 @@ class Uploader:
     def answer(self, grant: str, upload_ids: Sequence[UUID]) -> tuple[UUID, ...]:
         """Answer a doorbell: carry out each of its uploads as its turn comes. Returns those that were given back,
         unclaimed, because one before them took long or the worker was told to stop."""
-        return self.batches.answer(grant, upload_ids, lambda upload_id: self.carry_out(grant, upload_id))
+        return self.batches.answer(grant, upload_ids, lambda first, following: self.carry_out(grant, first, following))
 
-    def carry_out(self, grant: str, upload_id: UUID) -> bool:
-        """One upload of a doorbell. Whatever comes of it stands in the row, with a code; nothing is raised but a fault
-        of our own, or of the database for longer than the lease (the row then waits for its lease to end). False if
-        the doorbell is of no more use: its grant is refused, or nothing can be stored here."""
+    def carry_out(self, grant: str, upload_id: UUID, following: Following = lambda: None) -> bool:
+        """One upload of a doorbell, and those that follow for as long as each is stored: then one transaction settles
+        it and claims the next. Whatever comes of them stands in the rows, with a code; nothing is raised but a fault of
+        our own, or of the database for longer than the lease (a row then waits for its lease to end). False if the
+        doorbell is of no more use: its grant is refused, or nothing can be stored here."""
         if not self.circuit.admit(within_s=_HELD_S, unless=lambda: self.drain.begun):
             # Its mark on the row runs out, and it is rung again.
             log("worker").info("doorbell_let_go", upload_id=str(upload_id))
@@ -73,10 +74,12 @@ class Uploader:
         except _GrantRefused:
             self.circuit.heard(None)
             return False
-        if upload is None:
-            self.circuit.heard(None)
-            return True
-        return _Attempt(self, grant, upload).run()
+        try:
+            while upload is not None:
+                upload = _Attempt(self, grant, upload, following).run()
+        except _GrantRefused:
+            return False
+        return True
 
     def _claim(self, grant: str, upload_id: UUID) -> Upload | None:
         claim_id = uuid4()
@@ -86,9 +89,23 @@ class Uploader:
             if not self.is_refused(grant, upload_id):
                 raise
             raise _GrantRefused from None
+        return self.claimed(upload_id, upload)
+
+    def claimed(self, upload_id: UUID, upload: Upload | None) -> Upload | None:
+        """What came of a claim."""
         if upload is None:
+            self.circuit.heard(None)
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
         return upload
+
+    def next_of(self, following: Following) -> UUID | None:
+        """The next of the doorbell, if a copy may start at once."""
+        if not self.circuit.admit(within_s=0, unless=lambda: self.drain.begun):
+            return None
+        upload_id = following()
+        if upload_id is None:
+            self.circuit.heard(None)
+        return upload_id
 
     def is_refused(self, grant: str, upload_id: UUID) -> bool:
         """Whether it is the grant that the database objects to. It is reported then."""
@@ -111,23 +128,24 @@ class _Attempt:
     uploader: Uploader
     grant: str
     upload: Upload
+    following: Following
     started: float = 0.0
 
-    def run(self) -> bool:
-        """False if the grant was refused on the way."""
+    def run(self) -> Upload | None:
+        """The next one, where it is claimed already. Raises ``_GrantRefused`` if the grant was on the way."""
         attempt = replace(self, started=time.monotonic())
         try:
             outcome = attempt.outcome()
             attempt.uploader.circuit.heard(outcome)
-            attempt.settle(outcome)
+            return attempt.settle(outcome)
         except LeaseLost:
             attempt.log.warning("lease_lost")
         except psycopg.errors.InsufficientPrivilege:
             # Its key was revoked, or its time ran out, on the way. The row comes back when its lease does.
             if not attempt.uploader.is_refused(self.grant, self.upload.id):
                 raise
-            return False
-        return True
+            raise _GrantRefused from None
+        return None
 
     @property
     def log(self) -> Log:
@@ -152,21 +170,44 @@ class _Attempt:
         except (AttemptError, Interrupted) as ending:
             return ending
 
-    def settle(self, outcome: Copied | AttemptError | Interrupted) -> None:
-        """Write the outcome down, in one transaction, and log it once it stands."""
+    def settle(self, outcome: Copied | AttemptError | Interrupted) -> Upload | None:
+        """Write the outcome down, in one transaction, and log it once it stands. The next one, if it claimed that."""
         queue, grant, upload = self.uploader.queue, self.grant, self.upload
         elapsed_s = time.monotonic() - self.started
         total_ms = round(elapsed_s * 1000)
         if isinstance(outcome, Copied):
-            self.uploader.patiently(lambda: queue.complete(grant, upload, outcome, total_ms=total_ms))
-            self.log.info("upload_completed", size_bytes=outcome.size_bytes, total_ms=total_ms)
-        elif isinstance(outcome, Interrupted):
+            return self._complete(outcome, total_ms)
+        if isinstance(outcome, Interrupted):
             self.uploader.patiently(lambda: queue.put_back(grant, upload, total_ms=total_ms))
             self.log.info("upload_put_back", total_ms=total_ms)
         else:
             decision = self._decide(outcome, elapsed_s)
             self.uploader.patiently(lambda: queue.fail(grant, upload, outcome, decision, total_ms=total_ms))
             self.log.warning("upload_failed", code=outcome.code, decision=type(decision).__name__, total_ms=total_ms)
+        return None
+
+    def _complete(self, copied: Copied, total_ms: int) -> Upload | None:
+        queue, asked, then = (
+            self.uploader.queue,
+            (self.grant, self.upload, copied),
+            self.uploader.next_of(self.following),
+        )
+        if then is None:
+            self.uploader.patiently(lambda: queue.complete(*asked, total_ms=total_ms))
+            self._completed(copied, total_ms)
+            return None
+        claim_id = uuid4()
+        stands, upload = self.uploader.patiently(
+            lambda: queue.complete_and_claim(*asked, total_ms=total_ms, then=then, claim_id=claim_id)
+        )
+        if stands:
+            self._completed(copied, total_ms)
+        else:
+            self.log.warning("lease_lost")
+        return self.uploader.claimed(then, upload)
+
+    def _completed(self, copied: Copied, total_ms: int) -> None:
+        self.log.info("upload_completed", size_bytes=copied.size_bytes, total_ms=total_ms)
 
     def _decide(self, error: AttemptError, elapsed_s: float) -> Decision:
         upload, worker = self.upload, self.uploader

@@ -12,7 +12,7 @@ import pytest
 
 from schema.tenancy import run_as_task
 from tests.desk import COPIED, Desk
-from workers import queue
+from workers import claim
 from workers.errors import SourceGone
 from workers.queue import Queue
 from workers.retry import GiveUp
@@ -51,7 +51,7 @@ def test_the_short_claim_brings_what_the_whole_one_brings_and_leaves_the_same_be
     # In one transaction, for which it is always the same time.
     with desk.database.connect("recording_worker") as worker, worker.transaction(force_rollback=True):
         worker.execute("SELECT set_config('app.task_grant', %s, true)", (desk.grant,))
-        for statement in (queue._CLAIM_PENDING, queue._CLAIM):
+        for statement in (claim.PENDING, claim.DUE):
             with worker.transaction(force_rollback=True):
                 brought = worker.execute(statement, asked).fetchall()
                 found.append((brought, worker.execute("SELECT * FROM recording_upload_queue").fetchall()))
@@ -65,7 +65,7 @@ def test_what_the_short_claim_does_not_find_is_left_as_it_is(desk: Desk) -> None
     desk.change(lost.id, "lease_expires_at = now(), dispatched_until = now() + interval '1 hour'")
     asked = {"worker": "w", "claim_id": UUID(int=1), "lease": timedelta(0), "accounts": [], "id": lost.id}
     before = desk.row(lost.id)
-    assert run_as_task(desk.engine, desk.grant, queue._CLAIM_PENDING, asked) == []
+    assert run_as_task(desk.engine, desk.grant, claim.PENDING, asked) == []
     assert desk.row(lost.id) == before
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.database import Database
-from workers import dispatch, queue
+from workers import claim, dispatch, queue
 from workers.dispatch import NOBODY
 from workers.dispatcher import _SESSION
 
@@ -134,8 +134,8 @@ COMPLETE = (
     | {"fetch_ms": 1, "store_ms": 1}
 )
 STATEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "claim what is pending": (queue._CLAIM_PENDING, CLAIM),
-    "claim": (queue._CLAIM, CLAIM),
+    "claim what is pending": (claim.PENDING, CLAIM),
+    "claim": (claim.DUE, CLAIM),
     "give back": (queue._GIVE_BACK, {"ids": [UUID(int=1), UUID(int=2)]}),
     "renew": (queue._RENEW, {"lease": timedelta(seconds=60)}),
     "complete a first attempt": (queue._COMPLETE_FIRST, COMPLETE),

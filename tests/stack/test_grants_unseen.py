@@ -32,14 +32,14 @@ DOORBELLS = ("LPUSH rec:upload", "LPUSH rec:maintenance")
 _TALKATIVE = """
 import sys, traceback
 from importlib import import_module
-from workers import queue, telemetry, upload
+from workers import claim, telemetry, upload
 app = import_module("tasks.app")
 app.configure_logging = lambda: telemetry.configure_logging("DEBUG")
-queue._CLAIM_PENDING = "SELECT * FROM public.nowhere WHERE %(id)s = %(claim_id)s"
+claim.PENDING = "SELECT * FROM public.nowhere WHERE %(id)s = %(claim_id)s"
 carry_out = upload.Uploader.carry_out
-def talkative(self, grant, upload_id):
+def talkative(self, grant, upload_id, *more):
     try:
-        carry_out(self, grant, upload_id)
+        return carry_out(self, grant, upload_id, *more)
     except Exception as error:
         sys.stderr.write("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
         raise

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.waiting import until
-from workers.batch import PATIENCE_S, Batches
+from workers.batch import PATIENCE_S, Batches, Following
 
 FIRST, *REST = IDS = tuple(UUID(int=number) for number in range(1, 5))
 
@@ -32,10 +32,15 @@ class Slot:
             raise self.errors.pop(0)
         self.given_back.append((grant, list(ids)))
 
-    def answer(self, ids: Sequence[UUID] = IDS, meanwhile: Callable[[UUID], bool] = lambda _: True) -> tuple[UUID, ...]:
-        def carry_out(upload_id: UUID) -> bool:
+    def answer(
+        self, ids: Sequence[UUID] = IDS, meanwhile: Callable[[UUID], bool] = lambda _: True, *, follow: bool = False
+    ) -> tuple[UUID, ...]:
+        def carry_out(upload_id: UUID, following: Following) -> bool:
             self.done.append(upload_id)
-            return meanwhile(upload_id)
+            goes_on = meanwhile(upload_id)
+            if follow and goes_on and (then := following()) is not None:
+                return carry_out(then, following)
+            return goes_on
 
         return self.batches.answer("grant", ids, carry_out)
 
@@ -59,12 +64,36 @@ def test_behind_one_that_takes_long_the_rest_is_given_back_while_it_goes_on(slot
     assert (slot.done, slot.given_back) == ([FIRST], [("grant", REST)])
 
 
-def test_each_of_them_has_the_same_patience(slot: Slot) -> None:
+def test_whoever_carries_one_out_may_take_those_that_follow(slot: Slot) -> None:
+    assert slot.answer(follow=True) == ()
+    assert (slot.done, slot.given_back) == (list(IDS), [])
+
+
+def test_none_follows_once_the_worker_is_told_to_stop(slot: Slot) -> None:
+    def stop(_: UUID) -> bool:
+        slot.told_to_stop = True
+        return True
+
+    assert slot.answer(meanwhile=stop, follow=True) == tuple(REST)
+    assert slot.done == [FIRST]
+
+
+def test_none_follows_that_was_given_back(slot: Slot) -> None:
+    def long(_: UUID) -> bool:
+        slot.now += PATIENCE_S * 1.1
+        return bool(until(lambda: slot.given_back))
+
+    assert slot.answer(meanwhile=long, follow=True) == tuple(REST)
+    assert slot.done == [FIRST]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_each_of_them_has_the_same_patience(slot: Slot, follow: bool) -> None:
     def quick(_: UUID) -> bool:
         slot.now += PATIENCE_S * 0.9
         return True
 
-    assert slot.answer(meanwhile=quick) == ()
+    assert slot.answer(meanwhile=quick, follow=follow) == ()
     assert slot.done == list(IDS)
 
 

@@ -67,6 +67,47 @@ def test_a_refused_grant_ends_the_doorbell_and_nothing_else() -> None:
     assert queue.claims == 1
 
 
+def stored(monkeypatch: pytest.MonkeyPatch) -> list[Upload]:
+    """Three uploads of one doorbell, each of which is stored as soon as it is claimed."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("workers.upload.copy", lambda *_, **__: Copied("k", 1, "0" * 64, "audio/wav", "wav", 1, 1))
+    return [
+        Upload(UUID(int=n), UUID(int=9), UUID(int=9), "https", None, "r", "https://x.example/", 1, 0, 10, now, now)
+        for n in (1, 2, 3)
+    ]
+
+
+def test_what_is_stored_is_settled_together_with_the_claim_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = stored(monkeypatch)
+    # The second one's lease is lost meanwhile, which is no matter of the third.
+    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.return_value": first})
+    queue.complete_and_claim.side_effect = [(True, second), (False, third)]
+    batches = Batches(MagicMock(), is_over=lambda: False)
+    assert replace(uploader(queue), batches=batches).answer("g", [first.id, second.id, third.id]) == ()
+    assert [call[0] for call in queue.method_calls] == ["claim", "complete_and_claim", "complete_and_claim", "complete"]
+    asked = [(call.args[1], call.kwargs["then"]) for call in queue.complete_and_claim.call_args_list]
+    assert asked == [(first, second.id), (second, third.id)]
+    assert queue.complete.call_args.args[1] == third
+
+
+def test_behind_a_next_one_that_is_stale_the_rest_is_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = stored(monkeypatch)
+    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.side_effect": [first, third]})
+    queue.complete_and_claim.return_value = (True, None)
+    batches = Batches(MagicMock(), is_over=lambda: False)
+    assert replace(uploader(queue), batches=batches).answer("g", [first.id, second.id, third.id]) == ()
+    assert [call.args[1] for call in queue.claim.call_args_list] == [first.id, third.id]
+
+
+def test_while_the_store_is_away_none_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = stored(monkeypatch)
+    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.return_value": first})
+    circuit = MagicMock(**{"admit.side_effect": [True, False, False]})
+    batches = Batches(MagicMock(), is_over=lambda: False)
+    assert replace(uploader(queue), batches=batches, circuit=circuit).answer("g", [first.id, second.id]) == ()
+    assert [call[0] for call in queue.method_calls] == ["claim", "complete"]
+
+
 def test_a_refusal_that_is_not_the_grants_is_a_fault_of_our_own() -> None:
     queue = Claims([psycopg.errors.InsufficientPrivilege()])
     refusals = MagicMock(**{"report.return_value": None})

@@ -8,13 +8,12 @@ verified the token they came from.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from schema.grant import Grant
 from schema.pooler import BEHIND_A_POOLER
@@ -74,19 +73,18 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
 
 def run_all_as_task(engine: Engine, grant: str, *statements: Statement) -> Sequence[Rows]:
     """The same for statements that take place together or not at all: the rows of each."""
-    with _connect(engine) as pooled:
-        driver: _Driver = pooled.connection.driver_connection  # type: ignore[assignment]
+    with closing(engine.raw_connection()) as pooled:
+        driver: _Driver = pooled.driver_connection  # type: ignore[assignment]
         run = _one_by_one if pooled.info.get(BEHIND_A_POOLER) else _at_once
         try:
             return run(driver, grant, statements)
         except psycopg.OperationalError:
             if driver.closed:
-                pooled.invalidate()
                 engine.dispose()
             raise
         finally:
-            # Stuck in its pipeline, as after an error of the commit itself: nobody can use it any more.
-            if driver.autocommit:
+            # Broken, or stuck in its pipeline, as after an error of the commit itself: nobody can use it any more.
+            if driver.closed or driver.autocommit:
                 pooled.invalidate()
 
 
@@ -120,13 +118,3 @@ def _run(driver: _Driver, grant: str, statements: Sequence[Statement]) -> Sequen
     memo = (grant.memo, grant.proof) if isinstance(grant, Grant) else ("", "")
     driver.execute(_GRANT_AND_MEMO, (grant, *memo))
     return [driver.execute(statement, parameters) for statement, parameters in statements]
-
-
-def _connect(engine: Engine) -> Connection:
-    """A server that is away is the driver's error here too: SQLAlchemy would put it into one of its own."""
-    try:
-        return engine.connect()
-    except DBAPIError as error:
-        if error.orig is None:
-            raise
-        raise error.orig from None

@@ -76,15 +76,23 @@ def run_all_as_task(engine: Engine, grant: str, *statements: Statement) -> Seque
     with closing(engine.raw_connection()) as pooled:
         driver: _Driver = pooled.driver_connection  # type: ignore[assignment]
         run = _one_by_one if pooled.info.get(BEHIND_A_POOLER) else _at_once
+        is_sound = False
         try:
-            return run(driver, grant, statements)
+            rows = run(driver, grant, statements)
         except psycopg.OperationalError:
             if driver.closed:
                 engine.dispose()
             raise
+        except psycopg.Error:
+            # What is behind an error PostgreSQL passes over, and psycopg may take it for prepared from then on.
+            is_sound = len(statements) == 1
+            raise
+        else:
+            is_sound = True
+            return rows
         finally:
-            # Broken, or stuck in its pipeline, as after an error of the commit itself: nobody can use it any more.
-            if driver.closed or driver.autocommit:
+            # Or it is stuck in its pipeline, as after an error of the commit itself.
+            if not is_sound or driver.autocommit:
                 pooled.invalidate()
 
 

@@ -187,24 +187,20 @@ class _Attempt:
         return None
 
     def _complete(self, copied: Copied, total_ms: int) -> Upload | None:
-        queue, asked, then = (
-            self.uploader.queue,
-            (self.grant, self.upload, copied),
-            self.uploader.next_of(self.following),
-        )
+        worker, queue, grant, done = self.uploader, self.uploader.queue, self.grant, self.upload
+        then, claim_id = worker.next_of(self.following), uuid4()
         if then is None:
-            self.uploader.patiently(lambda: queue.complete(*asked, total_ms=total_ms))
+            worker.patiently(lambda: queue.complete(grant, done, copied, total_ms=total_ms))
             self._completed(copied, total_ms)
             return None
-        claim_id = uuid4()
-        stands, upload = self.uploader.patiently(
-            lambda: queue.complete_and_claim(*asked, total_ms=total_ms, then=then, claim_id=claim_id)
+        stands, upload = worker.patiently(
+            lambda: queue.complete_and_claim(grant, done, copied, total_ms=total_ms, then=then, claim_id=claim_id)
         )
         if stands:
             self._completed(copied, total_ms)
         else:
             self.log.warning("lease_lost")
-        return self.uploader.claimed(then, upload)
+        return worker.claimed(then, upload)
 
     def _completed(self, copied: Copied, total_ms: int) -> None:
         self.log.info("upload_completed", size_bytes=copied.size_bytes, total_ms=total_ms)

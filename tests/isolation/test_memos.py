@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
 from schema.grant import Grant
-from schema.tenancy import run_as_task
+from schema.tenancy import run_all_as_task, run_as_task
 from tests.database import Database
 from tests.isolation.test_grants import altered, edited
 from tests.waiting import until
@@ -255,6 +255,20 @@ def test_a_memo_of_ones_own_opens_nothing_of_anothers(shared: Database, two: tup
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no valid task grant"):
         run_as_task(engine, Grant("", of_own[0].replace(str(two[0]), str(two[1])), of_own[1]), LOOK, {})
     assert run_as_task(engine, Grant(other, *of_own), LOOK, {}) == [(two[1],)]
+
+
+@pytest.mark.parametrize("before", range(7))  # psycopg prepares what it has run five times
+def test_what_comes_behind_an_error_is_not_taken_for_prepared(
+    shared: Database, two: tuple[UUID, UUID], before: int
+) -> None:
+    engine = shared.engine("recording_worker", poolclass=QueuePool, pool_size=1, max_overflow=0)
+    grant, wrong = shared.grant(two[0]), "SELECT 1 / 0 FROM public.recording_upload_queue"
+    for _ in range(before):
+        assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        run_all_as_task(engine, grant, (wrong, {}), (LOOK, {}))
+    assert run_as_task(engine, grant, LOOK, {}) == [(two[0],)]
+    engine.dispose()
 
 
 def test_a_connection_on_which_grants_were_refused_serves_the_next_one(

@@ -13,7 +13,8 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
+from sqlalchemy.exc import DBAPIError
 
 from schema.grant import Grant
 from schema.pooler import BEHIND_A_POOLER
@@ -29,6 +30,9 @@ _PATH = "set_config('search_path', 'public, pg_temp', true)"
 _GRANT = f"SELECT set_config('app.task_grant', %s, true), {_PATH}"
 _MEMO = "set_config('app.task_memo', %s, true), set_config('app.task_memo_proof', %s, true)"
 _GRANT_AND_MEMO = f"{_GRANT}, {_MEMO}"
+#: As long as a commit may take, and far from the second after which PostgreSQL looks for deadlocks.
+_TOGETHER_MS = 50
+_GRANT_TOGETHER = f"{_GRANT_AND_MEMO}, set_config('lock_timeout', '{_TOGETHER_MS}ms', true)"
 _CLAIMS = f"SELECT set_config('role', :role, true), set_config('request.jwt.claims', :claims, true), {_PATH}"
 
 
@@ -72,8 +76,13 @@ def run_as_task(engine: Engine, grant: str, statement: str, parameters: Mapping[
 
 
 def run_all_as_task(engine: Engine, grant: str, *statements: Statement) -> Sequence[Rows]:
-    """The same for statements that take place together or not at all: the rows of each."""
-    with closing(engine.raw_connection()) as pooled:
+    """The same for statements that take place together or not at all: the rows of each.
+
+    While they wait for one another they hold what others may wait for, and somebody who comes the other way round would
+    wait for ever. So several of them wait for no lock longer than ``_TOGETHER_MS``: ``LockNotAvailable`` then, and each
+    may be asked by itself.
+    """
+    with closing(_connect(engine)) as pooled:
         driver: _Driver = pooled.driver_connection  # type: ignore[assignment]
         run = _one_by_one if pooled.info.get(BEHIND_A_POOLER) else _at_once
         is_sound = False
@@ -85,7 +94,7 @@ def run_all_as_task(engine: Engine, grant: str, *statements: Statement) -> Seque
             raise
         except psycopg.Error:
             # What is behind an error PostgreSQL passes over, and psycopg may take it for prepared from then on.
-            is_sound = len(statements) == 1
+            is_sound = len(statements) == 1 or run is _one_by_one
             raise
         else:
             is_sound = True
@@ -124,5 +133,16 @@ def _one_by_one(driver: _Driver, grant: str, statements: Sequence[Statement]) ->
 
 def _run(driver: _Driver, grant: str, statements: Sequence[Statement]) -> Sequence[psycopg.Cursor[Any]]:
     memo = (grant.memo, grant.proof) if isinstance(grant, Grant) else ("", "")
-    driver.execute(_GRANT_AND_MEMO, (grant, *memo))
+    driver.execute(_GRANT_AND_MEMO if len(statements) == 1 else _GRANT_TOGETHER, (grant, *memo))
     return [driver.execute(statement, parameters) for statement, parameters in statements]
+
+
+def _connect(engine: Engine) -> PoolProxiedConnection:
+    """Without SQLAlchemy's own connection round it, which costs as much as a statement's parameters. The first one of
+    an engine asks what server that is, and its errors are SQLAlchemy's: they are the driver's here too."""
+    try:
+        return engine.raw_connection()
+    except DBAPIError as error:
+        if error.orig is None:
+            raise
+        raise error.orig from None

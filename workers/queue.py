@@ -7,7 +7,6 @@ nothing if another attempt owns the row by now. ``LeaseLost`` then, never silenc
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -102,6 +101,9 @@ SELECT id FROM public.recording_upload_queue
 WHERE id = %(id)s AND attempt = %(attempt)s AND status = %(status)s
 """
 
+#: Of psycopg's operational errors, those that say nothing of the database being away.
+_OF_A_ROW = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -136,17 +138,22 @@ class Queue:
         self, grant: str, upload: Upload, copied: Copied, *, total_ms: int, then: UUID, claim_id: UUID
     ) -> tuple[bool, Upload | None]:
         """``complete`` and ``claim`` of the next one in one transaction, for which both pay half: whether the first was
-        settled and not lost, and the second if it is owned now. Asked again it answers again, like both of them."""
+        settled and not lost, and the second if it is owned now. If it is not, ``claim`` says why: it may have been
+        locked. Asked again it answers again, like both of them."""
         complete = _COMPLETE_FIRST if upload.attempt == 1 else _COMPLETE
         settling = (complete, _fence(upload) | _completing(upload, copied, total_ms))
         claiming = (claim.PENDING, claim.asked(then, claim_id, self.worker, self.lease))
         settled: Rows = ()
         claimed: Rows = ()
-        # What is wrong with one of the two rows must not undo the other: each is asked for by itself then.
-        with suppress(psycopg.DataError, psycopg.IntegrityError):
+        try:
             settled, claimed = run_all_as_task(self.engine, grant, settling, claiming)
+        except psycopg.Error as error:
+            # While the database is there, what is wrong with one of the two must not undo the other: each is asked for
+            # by itself then, and raises what is its own.
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, _OF_A_ROW):
+                raise
         stands = bool(settled) or self._stands(grant, upload, copied, total_ms)
-        return stands, Upload(*claimed[0]) if claimed else self.claim(grant, then, claim_id)
+        return stands, Upload(*claimed[0]) if claimed else None
 
     def _stands(self, grant: str, upload: Upload, copied: Copied, total_ms: int) -> bool:
         try:

@@ -70,10 +70,12 @@ class Uploader:
             log("worker").info("doorbell_let_go", upload_id=str(upload_id))
             return False
         try:
-            upload = self._claim(grant, upload_id)
+            upload = self.claim(grant, upload_id, uuid4())
         except _GrantRefused:
             self.circuit.heard(None)
             return False
+        if upload is None:
+            self.circuit.heard(None)
         try:
             while upload is not None:
                 upload = _Attempt(self, grant, upload, following).run()
@@ -81,31 +83,17 @@ class Uploader:
             return False
         return True
 
-    def _claim(self, grant: str, upload_id: UUID) -> Upload | None:
-        claim_id = uuid4()
+    def claim(self, grant: str, upload_id: UUID, claim_id: UUID) -> Upload | None:
+        """None if the doorbell is stale for this one. Raises ``_GrantRefused``, once that is reported."""
         try:
             upload = self.patiently(lambda: self.queue.claim(grant, upload_id, claim_id))
         except psycopg.errors.InsufficientPrivilege:
             if not self.is_refused(grant, upload_id):
                 raise
             raise _GrantRefused from None
-        return self.claimed(upload_id, upload)
-
-    def claimed(self, upload_id: UUID, upload: Upload | None) -> Upload | None:
-        """What came of a claim."""
         if upload is None:
-            self.circuit.heard(None)
             log("worker").info("doorbell_stale", upload_id=str(upload_id))
         return upload
-
-    def next_of(self, following: Following) -> UUID | None:
-        """The next of the doorbell, if a copy may start at once."""
-        if not self.circuit.admit(within_s=0, unless=lambda: self.drain.begun):
-            return None
-        upload_id = following()
-        if upload_id is None:
-            self.circuit.heard(None)
-        return upload_id
 
     def is_refused(self, grant: str, upload_id: UUID) -> bool:
         """Whether it is the grant that the database objects to. It is reported then."""
@@ -188,7 +176,8 @@ class _Attempt:
 
     def _complete(self, copied: Copied, total_ms: int) -> Upload | None:
         worker, queue, grant, done = self.uploader, self.uploader.queue, self.grant, self.upload
-        then, claim_id = worker.next_of(self.following), uuid4()
+        # While the store is away none follows: whether it is back would be asked with this one not settled yet.
+        then, claim_id = None if worker.circuit.paused else self.following(), uuid4()
         if then is None:
             worker.patiently(lambda: queue.complete(grant, done, copied, total_ms=total_ms))
             self._completed(copied, total_ms)
@@ -200,7 +189,7 @@ class _Attempt:
             self._completed(copied, total_ms)
         else:
             self.log.warning("lease_lost")
-        return worker.claimed(then, upload)
+        return upload or worker.claim(grant, then, claim_id)
 
     def _completed(self, copied: Copied, total_ms: int) -> None:
         self.log.info("upload_completed", size_bytes=copied.size_bytes, total_ms=total_ms)

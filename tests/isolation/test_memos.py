@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg._pipeline_base import BasePipeline
+from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from schema import grant_keys
@@ -207,6 +208,20 @@ def test_what_fails_at_the_commit_itself_is_an_error_and_the_next_statement_has_
         assert run_as_task(engine, database.grant(org), LOOK, {}) == [(org,)]
     engine.dispose()
     assert database.one("SELECT count(*) FROM recording_upload_metrics") == 0
+
+
+def test_a_first_connection_that_is_lost_is_the_drivers_error_too(database: Database) -> None:
+    """SQLAlchemy asks it what server that is, before anybody else has it."""
+
+    def end(connection: psycopg.Connection[Any], _: object) -> None:
+        database.one("SELECT pg_terminate_backend(%s, 10000)", connection.info.backend_pid)
+
+    org, engine = database.organisation(), database.engine("recording_worker")
+    event.listen(engine, "connect", end, insert=True)
+    with pytest.raises(psycopg.OperationalError):
+        run_as_task(engine, database.grant(org), LOOK, {})
+    event.remove(engine, "connect", end)
+    assert run_as_task(engine, database.grant(org), LOOK, {}) == []
 
 
 def test_no_parallel_worker_is_asked_and_the_answer_is_one_for_a_statement(shared: Database) -> None:

@@ -74,6 +74,9 @@ class Scene:
             lifetime_s=60,
         )
 
+    def memo(self, key: GrantKey, grant: str) -> tuple[str, str]:
+        return vouch(key, grant, org_id=self.org, now_s=time.time(), lifetime_s=60)
+
     def forged(self, grant: str = "", *also: UUID, **headers: Any) -> dict[str, Any]:
         grant = grant or self.grant(GrantKey(self.key.kid, b"g" * 32), also=also)
         return doorbell(self.org, self.upload, grant, *also, **headers)
@@ -140,8 +143,7 @@ def test_the_row_would_have_been_taken_with_the_dispatchers_own_grant(scene: Sce
 
 def test_what_the_dispatcher_says_of_its_grant_goes_all_the_way_to_postgresql(scene: Scene) -> None:
     """Beside no grant at all it is believed, for only the key's holder can say it: nothing else proves that it came."""
-    memo = vouch(scene.key, "none", org_id=scene.org, now_s=time.time(), lifetime_s=60)
-    scene.tap.push(scene.forged("none", task_memo=memo))
+    scene.tap.push(scene.forged("none", task_memo=scene.memo(scene.key, "none")))
     assert scene.stack.settled(scene.upload)["status"] == "completed"
     assert scene.audited() == []
 
@@ -150,11 +152,9 @@ REFUSED: dict[str, tuple[str, Any]] = {
     "no grant": ("missing", lambda s: s.forged(task_grant="")),
     "no grant at all": ("forged", lambda s: s.forged("not.a.grant")),
     "a key that nobody has": ("unknown_key", lambda s: s.forged(s.grant(GrantKey.generate()))),
-    "a memo by another key": (
+    "a memo by another key of that name": (
         "forged",
-        lambda s: s.forged(
-            task_memo=vouch(GrantKey("k", b"g" * 32), "", org_id=s.org, now_s=time.time(), lifetime_s=60)
-        ),
+        lambda s: s.forged("none", task_memo=s.memo(GrantKey(s.key.kid, b"g" * 32), "none")),
     ),
     "an edited grant": ("forged", lambda s: s.forged(s.grant()[:-6] + "AAAAAA")),
     "a good grant of one's own, the other's ids": ("misdirected", lambda s: s.forged(s.grant(org=s.own))),

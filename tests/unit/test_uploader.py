@@ -38,7 +38,7 @@ class Claims:
 def uploader(queue: Claims) -> Uploader:
     # What an upload is carried out with does not matter here: none gets that far.
     parts: dict[str, Any] = dict.fromkeys((part.name for part in fields(Uploader)), MagicMock())
-    return Uploader(**parts | {"queue": queue, "drain": Drain(20)})
+    return Uploader(**parts | {"queue": queue, "drain": Drain(20), "circuit": MagicMock(paused=None)})
 
 
 def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
@@ -92,17 +92,28 @@ def test_what_is_stored_is_settled_together_with_the_claim_of_the_next(monkeypat
 
 def test_behind_a_next_one_that_is_stale_the_rest_is_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = stored(monkeypatch)
-    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.side_effect": [first, third]})
+    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.side_effect": [first, None, third]})
     queue.complete_and_claim.return_value = (True, None)
     batches = Batches(MagicMock(), is_over=lambda: False)
     assert replace(uploader(queue), batches=batches).answer("g", [first.id, second.id, third.id]) == ()
-    assert [call.args[1] for call in queue.claim.call_args_list] == [first.id, third.id]
+    assert [call.args[1] for call in queue.claim.call_args_list] == [first.id, second.id, third.id]
+    # Of the second it is asked by itself why, as the same claim.
+    assert queue.claim.call_args_list[1].args[2] == queue.complete_and_claim.call_args.kwargs["claim_id"]
+
+
+def test_a_next_one_that_is_not_claimed_until_asked_by_itself_is_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = stored(monkeypatch)
+    queue = MagicMock(lease=timedelta(seconds=30), **{"claim.side_effect": [first, second]})
+    queue.complete_and_claim.return_value = (True, None)
+    batches = Batches(MagicMock(), is_over=lambda: False)
+    assert replace(uploader(queue), batches=batches).answer("g", [first.id, second.id]) == ()
+    assert queue.complete.call_args.args[1] == second
 
 
 def test_while_the_store_is_away_none_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, _ = stored(monkeypatch)
     queue = MagicMock(lease=timedelta(seconds=30), **{"claim.return_value": first})
-    circuit = MagicMock(**{"admit.side_effect": [True, False, False]})
+    circuit = MagicMock(paused=("store_unavailable", 1.0), **{"admit.side_effect": [True, False]})
     batches = Batches(MagicMock(), is_over=lambda: False)
     assert replace(uploader(queue), batches=batches, circuit=circuit).answer("g", [first.id, second.id]) == ()
     assert [call[0] for call in queue.method_calls] == ["claim", "complete"]
